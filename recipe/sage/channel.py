@@ -1,0 +1,39 @@
+"""How a visit travels from a rollout worker to the driver: under the prompt's uid, in a TransferQueue partition.
+
+The rows of a group carry tensors; what happened around them (levels, discarded groups, hint requests, or why there is
+no group at all) belongs to the prompt, so it is stored once per uid and joined by uid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+import transfer_queue as tq
+
+from sage.records import SkipReason, Visit
+
+PARTITION = "sage"
+
+
+async def publish(uid: str, outcome: Visit | SkipReason) -> None:
+    """Store the outcome of one prompt (called by a rollout worker)."""
+    text = f"skip:{outcome.value}" if isinstance(outcome, SkipReason) else outcome.to_json()
+    field = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+    await tq.async_kv_put(key=uid, partition_id=PARTITION, fields={"visit": field}, tag={"status": "success"})
+
+
+def collect(uids: Collection[str]) -> dict[str, Visit | SkipReason]:
+    """Take the outcomes of these prompts out of the queue (called by the driver); absent ones are left out."""
+    stored = tq.kv_list(PARTITION).get(PARTITION, {})
+    keys = [uid for uid in uids if uid in stored]
+    if not keys:
+        return {}
+    data = tq.kv_batch_get(keys=keys, partition_id=PARTITION, select_fields=["visit"])["visit"]
+    outcomes = {uid: _decode(bytes(row.tolist()).decode()) for uid, row in zip(keys, data.unbind(), strict=True)}
+    tq.kv_clear(keys=keys, partition_id=PARTITION)
+    return outcomes
+
+
+def _decode(text: str) -> Visit | SkipReason:
+    return SkipReason(text[5:]) if text.startswith("skip:") else Visit.from_json(text)

@@ -1,0 +1,143 @@
+"""verl's synchronous V1 trainer with the method's state: hooks only, no copy of `fit`.
+
+before rollout   each prompt's start level, from its state           _next_train_batch
+after rollout    visits joined to rows by uid, contexts asserted     _balance_batch
+before update    metrics                                             _compute_advantage
+after update     state and history                                   _update_actor
+checkpoints      state saved with them, restored from them           _save_checkpoint, _load_checkpoint
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import transfer_queue as tq
+from omegaconf import DictConfig
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils import tensordict_utils as tu
+
+from recipe.sage import channel
+from recipe.sage.rollout import START_LEVEL
+from recipe.sage.settings import read_config
+from sage.metrics import token_metrics, visit_metrics
+from sage.records import SkipReason, Visit
+from sage.state import StateStore, VisitHistory
+
+STATE_FILE = "sage_state.parquet"
+HISTORY_FILE = "sage_history.jsonl"
+POLL_SECONDS = 0.1
+"""How often the replay buffer looks for finished prompts; verl's 2 s would add a second to every step."""
+
+
+def check_groups(uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dict[str, Visit], group_size: int) -> None:
+    """Assert that every uid's rows are one group on one context.
+
+    Args:
+        uids: uid of each row, in any order.
+        prompt_ids: prompt token ids of each row.
+        visits: visit of each uid.
+        group_size: G.
+
+    Raises:
+        RuntimeError: a group has another size, mixed contexts, or no visit.
+    """
+    contexts: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    for uid, ids in zip(uids, prompt_ids, strict=True):
+        contexts[uid].append(ids)
+    for uid, rows in contexts.items():
+        if len(rows) != group_size or len(set(rows)) != 1 or uid not in visits:
+            raise RuntimeError(
+                f"group {uid}: {len(rows)} rows of {group_size}, {len(set(rows))} contexts, visit {uid in visits}"
+            )
+
+
+@register_trainer("sage_sync")
+class SageTrainer(PPOTrainerSync):
+    """`PPOTrainerSync` with per-prompt state."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self.sage = read_config(config)
+        self.store = StateStore(self.sage.make_schedule())
+        self.history = VisitHistory(Path(config.trainer.default_local_dir) / HISTORY_FILE)
+        self.dispatched: set[str] = set()
+        self.visits: dict[str, Visit] = {}
+        self.skips: list[SkipReason] = []
+        super().__init__(config)
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        self.trainer_mode = "sync"  # verl chooses buffer and checkpoint format by this name, not by class
+        buffer = super()._build_replay_buffer()
+        buffer.poll_interval = POLL_SECONDS
+        return buffer
+
+    def _next_train_batch(self, num_prompts: int | None = None) -> TensorDict:
+        batch = super()._next_train_batch(num_prompts)
+        self.dispatched.update(batch["uid"])
+        levels = [self.store.start_level(prompt_id) for prompt_id in batch["prompt_id"]]
+        return tu.assign_non_tensor(batch, **{START_LEVEL: levels})
+
+    def _balance_batch(self, batch: KVBatchMeta, *args: Any, **kwargs: Any) -> KVBatchMeta:
+        """Before verl pads and reorders the rows: collect the visits of this batch and check the groups."""
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["prompts"])
+        uids = [key.split("_")[0] for key in batch.keys]
+        outcomes = channel.collect(self.dispatched)
+        self.visits = {uid: o for uid, o in outcomes.items() if isinstance(o, Visit)}
+        self.skips = [o for o in outcomes.values() if isinstance(o, SkipReason)]
+        self.skips += [SkipReason.ROLLOUT_ERROR] * (len(self.dispatched) - len(outcomes))
+        self.dispatched.clear()
+        check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits, self._group_size())
+        return super()._balance_batch(batch, *args, **kwargs)
+
+    def _group_size(self) -> int:
+        return self.config.actor_rollout_ref.rollout.n
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        batch = super()._compute_advantage(batch, metrics)
+        metrics.update(visit_metrics(self.visits.values(), self.skips, self.sage.max_level))
+        metrics.update(self._token_metrics(batch))
+        return batch
+
+    def _token_metrics(self, batch: KVBatchMeta) -> dict[str, float]:
+        real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+        hinted = [self.visits[key.split("_")[0]].accepted.hint is not None for key in real]
+        fields = ["response_mask", "entropy", "old_log_probs", "rollout_log_probs"]
+        data = tq.kv_batch_get(keys=real, partition_id=batch.partition_id, select_fields=fields).to_padded_tensor()
+        difference = None
+        if "rollout_log_probs" in data:
+            difference = (data["rollout_log_probs"].exp() - data["old_log_probs"].exp()).abs()
+        return token_metrics(torch.tensor(hinted), data["response_mask"], data["entropy"], difference)
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        """After the update: remember what was trained on."""
+        batch = super()._update_actor(batch, metrics)
+        self.store.update(self.visits.values())
+        self.history.append(self.global_steps, self.visits)
+        metrics["sage/never_solved"] = self.store.never_solved()
+        metrics["sage/prompts_visited"] = float(len(self.store.prompts))
+        return batch
+
+    def _save_checkpoint(self) -> None:
+        """State first: verl writes the file that makes a checkpoint the latest one last."""
+        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
+        self.store.save(folder / STATE_FILE, {"step": self.global_steps, "history_bytes": self.history.size})
+        super()._save_checkpoint()
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()
+        if self.global_steps == 0:
+            self.history.start_afresh()
+            return
+        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
+        if self.config.trainer.resume_mode == "resume_path":
+            folder = Path(self.config.trainer.resume_from_path)
+        extra = self.store.load(folder / STATE_FILE)
+        if os.path.samefile(folder.parent, self.history.path.parent):
+            self.history.truncate(int(str(extra["history_bytes"])))

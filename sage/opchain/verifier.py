@@ -1,0 +1,15 @@
+"""The verifier of the embedded world, named in the config as ``sage.opchain.verifier:OpchainVerifier``."""
+
+from sage.opchain.task import is_correct
+
+
+class OpchainVerifier:
+    """Exact comparison of states."""
+
+    def is_correct(self, response: str, answer: str) -> bool:
+        """Whether a response ends in ``#`` and the right state."""
+        return is_correct(response, answer)
+
+    def same_answer(self, candidate: str, answer: str) -> bool:
+        """Whether a bare state is the answer."""
+        return candidate.strip() == answer

@@ -1,0 +1,9 @@
+# Environment of a CPU run (sourced). What the caller has set already stays.
+# shellcheck shell=bash
+export VERL_PLATFORM=cpu VLLM_TARGET_DEVICE=cpu
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}             # several processes share the cores
+export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1} # GiB
+export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
+export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
+export TOKENIZERS_PARALLELISM=false PYTHONUNBUFFERED=1 HYDRA_FULL_ERROR=1
+export RAY_USAGE_STATS_ENABLED=0 RAY_DEDUP_LOGS=0

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Sets the environment up and runs the tests.
+#
+#   bash scripts/test.sh            the fast tests, then the end-to-end ones (marked `slow`: Ray and vLLM), each file under a limit
+#   bash scripts/test.sh --fast     the fast tests only
+#
+# Other arguments go to pytest (-k ..., -x, a file); a selection by -m is made here. Tests marked `gpu` are not run: in a GPU
+# environment use `python -m pytest -m gpu`. FAST_LIMIT and SLOW_LIMIT: seconds until the fast tests, or one file of end-to-end
+# tests, are stopped. Whatever these runs started (Ray, vLLM) is stopped with them, by process id; other Ray sessions are not touched.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fast_only=false
+args=()
+for arg in "$@"; do
+  if [[ $arg == --fast ]]; then fast_only=true; else args+=("$arg"); fi
+done
+
+source scripts/setup_env.sh
+export PYTHONUNBUFFERED=1
+
+mark=SAGE_TEST_RUN=$$.$RANDOM # in the environment of all that is started below
+# Prints the ids of the processes that carry the mark and of their descendants (Ray's workers overwrite their own environment).
+started_here() {
+  local marked
+  marked=$(grep -slzxF "$mark" /proc/[0-9]*/environ | cut -d/ -f3 | tr '\n' ' ') || true
+  ps -eo pid=,ppid= | awk -v marked="$marked" '
+    { parent[$1] = $2 }
+    END {
+      n = split(marked, m); for (i = 1; i <= n; i++) if (m[i] in parent) keep[m[i]] = 1
+      do { grown = 0; for (p in parent) if (!(p in keep) && (parent[p] in keep)) { keep[p] = grown = 1 } } while (grown)
+      for (p in keep) print p
+    }'
+}
+sweep() {
+  local signal
+  local -a pids=() # kept from the first round: once its parent is gone, a worker cannot be told from a stranger
+  for signal in TERM KILL; do
+    mapfile -t -O "${#pids[@]}" pids < <(started_here)
+    if ((${#pids[@]} == 0)); then return 0; fi
+    kill -"$signal" "${pids[@]}" 2>/dev/null || true
+    sleep 3
+  done
+}
+trap sweep EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# Runs pytest under a limit of $1 seconds. Started in the background, so that an interruption is acted on at once.
+ran=0
+failed=0
+run_pytest() {
+  local limit=$1 rc=0
+  shift
+  set -m # otherwise background processes, and all that they start, would ignore SIGINT
+  env "$mark" timeout --kill-after=20 "$limit" python -m pytest "$@" </dev/null &
+  set +m
+  wait $! || rc=$?
+  case $rc in
+    0) ran=$((ran + 1)) ;;
+    5) ;; # nothing selected
+    124 | 137) failed=$((failed + 1)) && echo "test.sh: stopped after $limit s: pytest $*" >&2 ;;
+    *) failed=$((failed + 1)) ;;
+  esac
+  sweep
+}
+
+echo "== fast tests"
+run_pytest "${FAST_LIMIT:-900}" -m "not slow and not gpu" --durations=5 ${args[@]+"${args[@]}"}
+
+if ! $fast_only; then
+  slow=(-m "slow and not gpu" -v --durations=5 ${args[@]+"${args[@]}"})
+  if printf '%s\n' ${args[@]+"${args[@]}"} | grep -qE '^[^-].*\.py(::|$)'; then
+    echo "== end-to-end tests of the files named"
+    run_pytest "${SLOW_LIMIT:-1500}" "${slow[@]}"
+  else
+    # One process a file: the tests of a file share their training runs, and a file that hangs does not take the others with it.
+    mapfile -t files < <(grep -rlE 'mark\.slow\b' tests --include='test_*.py' | sort)
+    for file in ${files[@]+"${files[@]}"}; do
+      echo "== end to end: $file"
+      run_pytest "${SLOW_LIMIT:-1500}" "${slow[@]}" "$file"
+    done
+  fi
+fi
+
+if ((ran == 0 && failed == 0)); then
+  echo "test.sh: no test was selected" >&2
+  exit 5
+fi
+echo "== $ran pytest runs passed, $failed failed, $SECONDS s"
+((failed == 0))
