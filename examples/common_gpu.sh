@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the 8-GPU runs have in common: verl overrides with the settings that the paper reports. Sourced by run_qwen2.5-7b_*.sh.
-# "method.md" below is our summary of the paper; values equal to verl's default are stated where a run depends on them.
+# "paper" below is arXiv 2602.03143 (experimental settings and released scripts); values equal to verl's default are stated where a run depends on them.
 #
 # May be set from outside: MODEL_PATH, TRAIN_FILE, VAL_FILE (a file, or a list "[a.parquet,b.parquet]"), N_GPUS, NNODES, OUTPUT_DIR,
 # EXPERIMENT, LOGGER, PYTHON. Anything else is a Hydra override at the end of the command line. The environment needs
@@ -10,10 +10,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 PYTHON=${PYTHON:-python3}
 
-MODEL_PATH=${MODEL_PATH:-Qwen/Qwen2.5-7B-Instruct} # method.md, Settings reported: models
+MODEL_PATH=${MODEL_PATH:-Qwen/Qwen2.5-7B-Instruct} # paper, settings: models
 TRAIN_FILE=${TRAIN_FILE:-$root/data/train.parquet}
 VAL_FILE=${VAL_FILE:-$root/data/val.parquet}
-N_GPUS=${N_GPUS:-8} # method.md, Settings reported: 8 GPUs
+N_GPUS=${N_GPUS:-8} # paper, settings: 8 GPUs
 NNODES=${NNODES:-1}
 EXPERIMENT=${EXPERIMENT:-$(basename "$0" .sh | sed 's/^run_//')}
 OUTPUT_DIR=${OUTPUT_DIR:-$root/outputs/$EXPERIMENT}
@@ -28,36 +28,36 @@ COMMON=(
   # Data
   data.train_files="$TRAIN_FILE"
   data.val_files="$VAL_FILE"
-  data.train_batch_size=128           # method.md, Settings reported: batch of 128 prompts
-  data.max_prompt_length=2048         # method.md, Settings reported: released scripts
-  data.max_response_length=8192       # method.md, Settings reported: main table (2048 elsewhere)
+  data.train_batch_size=128           # paper, settings: batch of 128 prompts
+  data.max_prompt_length=2048         # paper, settings: released scripts
+  data.max_response_length=8192       # paper, settings: main table (2048 elsewhere)
   data.filter_overlong_prompts=True   # ours: a prompt over the limit would end the run
 
   # Loss
-  algorithm.use_kl_in_reward=False                       # method.md, Settings reported: KL off (beta = 0)
-  actor_rollout_ref.actor.use_kl_loss=False              # method.md, Settings reported: KL off (beta = 0)
-  actor_rollout_ref.actor.clip_ratio_low=0.2             # method.md, Settings reported: clip 0.2 / 0.28
-  actor_rollout_ref.actor.clip_ratio_high=0.28           # method.md, Settings reported: clip 0.2 / 0.28
-  actor_rollout_ref.actor.loss_agg_mode=token-mean       # method.md, Settings reported: released scripts
-  actor_rollout_ref.actor.ppo_mini_batch_size=64         # method.md, Settings reported: counted in prompts, so 2 updates a step
-  actor_rollout_ref.actor.optim.lr=1e-6                  # method.md, Settings reported: released scripts
+  algorithm.use_kl_in_reward=False                       # paper, settings: KL off (beta = 0)
+  actor_rollout_ref.actor.use_kl_loss=False              # paper, settings: KL off (beta = 0)
+  actor_rollout_ref.actor.clip_ratio_low=0.2             # paper, settings: clip 0.2 / 0.28
+  actor_rollout_ref.actor.clip_ratio_high=0.28           # paper, settings: clip 0.2 / 0.28
+  actor_rollout_ref.actor.loss_agg_mode=token-mean       # paper, settings: released scripts
+  actor_rollout_ref.actor.ppo_mini_batch_size=64         # paper, settings: counted in prompts, so 2 updates a step
+  actor_rollout_ref.actor.optim.lr=1e-6                  # paper, settings: released scripts
 
   # Rollouts
-  actor_rollout_ref.rollout.name=vllm                    # method.md, Settings reported: verl + vLLM
-  actor_rollout_ref.rollout.n=8                          # method.md, Settings reported: G = 8
+  actor_rollout_ref.rollout.name=vllm                    # paper, settings: verl + vLLM
+  actor_rollout_ref.rollout.n=8                          # paper, settings: G = 8
   actor_rollout_ref.rollout.temperature=1.0              # ours: verl's default, stated because hint requests have their own
   actor_rollout_ref.rollout.tensor_model_parallel_size=1 # ours: a 7B model fits one GPU
   actor_rollout_ref.rollout.gpu_memory_utilization=0.6   # ours
   actor_rollout_ref.rollout.calculate_log_probs=True     # ours: shows that rollout and loss see the same context
 
   # Length of the run and evaluation (without hints)
-  trainer.total_training_steps=500                       # method.md, Settings reported: 500 steps
-  trainer.test_freq=50                                   # method.md, Settings reported: evaluation every 50 steps
+  trainer.total_training_steps=500                       # paper, settings: 500 steps
+  trainer.test_freq=50                                   # paper, settings: evaluation every 50 steps
   trainer.save_freq=50                                   # ours: so that the best evaluation can be kept
-  actor_rollout_ref.rollout.val_kwargs.do_sample=True    # method.md, Settings reported: Evaluation
-  actor_rollout_ref.rollout.val_kwargs.temperature=0.6   # method.md, Settings reported: Evaluation
-  actor_rollout_ref.rollout.val_kwargs.top_p=0.95        # method.md, Settings reported: Evaluation
-  actor_rollout_ref.rollout.val_kwargs.n=16              # method.md, Settings reported: Evaluation, 16 samples averaged
+  actor_rollout_ref.rollout.val_kwargs.do_sample=True    # paper, settings: Evaluation
+  actor_rollout_ref.rollout.val_kwargs.temperature=0.6   # paper, settings: Evaluation
+  actor_rollout_ref.rollout.val_kwargs.top_p=0.95        # paper, settings: Evaluation
+  actor_rollout_ref.rollout.val_kwargs.n=16              # paper, settings: Evaluation, 16 samples averaged
 
   # How the model is run
   actor_rollout_ref.model.path="$MODEL_PATH"

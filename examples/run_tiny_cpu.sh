@@ -22,7 +22,8 @@ source scripts/cpu_env.sh
 export TINY_DATA="$OUTPUT/data"
 .venv/bin/python -m sage.opchain.build_data --out "$TINY_DATA" --seed "$SEED"
 
-for method in $METHODS; do
+read -ra methods <<<"$METHODS"
+for method in "${methods[@]}"; do
     folder="$OUTPUT/$method"
     rm -rf "$folder"
     mkdir -p "$folder"
@@ -37,4 +38,4 @@ for method in $METHODS; do
         "$@"
 done
 
-.venv/bin/python scripts/summarize_tiny.py --output "$OUTPUT" --seed "$SEED" --methods $METHODS
+.venv/bin/python scripts/summarize_tiny.py --output "$OUTPUT" --seed "$SEED" --methods "${methods[@]}"

@@ -1,0 +1,161 @@
+"""Composed configurations: the defaults, every rejection, and the sentence that goes with it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hydra import compose, initialize_config_dir
+
+from recipe.sage.settings import check_run, describe_run, read_config
+from sage.opchain.build_data import build
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    build(folder, seed=0, train={"easy": 8, "medium": 8, "hard": 16}, test=4)
+    return folder
+
+
+def config(data, *overrides, name="tiny_cpu"):
+    with initialize_config_dir(str(ROOT / "recipe/sage/config"), version_base=None):
+        return compose(
+            name,
+            overrides=[f"data.train_files={data}/train.parquet", f"data.val_files={data}/test.parquet", *overrides],
+        )
+
+
+def change(data, tmp_path, edit):
+    """A copy of the training file with edited rows."""
+    rows = pq.read_table(data / "train.parquet").to_pylist()
+    edit(rows)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
+    return f"data.train_files={tmp_path}/train.parquet"
+
+
+def test_the_tiny_configuration_is_accepted_and_described(data):
+    run = config(data)
+    sage, report = check_run(run)
+    text = describe_run(run, sage, report)
+    assert sage.schedule == "sage" and report.rows == 32 and report.without_solution == 0
+    assert "16 prompts x 8 rollouts = 128 rows, 1 updates" in text
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("+sage.levels=2", "sage.levels is unknown"),
+        ("~sage.alpha", "sage.alpha is missing"),
+        ("sage.alpha=0", "strictly between 0 and 1"),
+        ("sage.alpha=1.0", "strictly between 0 and 1"),
+        ("sage.alpha=high", "must be of type float"),
+        ("sage.schedule=sagelight", "must be one of grpo, sage, sage-light"),
+        ("sage.max_level=0", "use sage.schedule=grpo"),
+        ("sage.hint_temperature=0", "every retry repeats the first answer"),
+        ("sage.hint_request=both", "must be json or level"),
+        ("sage.leak=ignore", "must be refuse or redact"),
+        ("sage.verifier=nowhere:Thing", "cannot be imported"),
+        ("sage.prompts=missing.yaml", "no such file"),
+        ("sage.hint_max_tokens=64", "raise data.max_prompt_length or lower sage.hint_max_tokens"),
+        ("actor_rollout_ref.rollout.max_model_len=16", "raise actor_rollout_ref.rollout.max_model_len"),
+        ("actor_rollout_ref.rollout.n=1", "at least 2 rollouts"),
+        ("algorithm.adv_estimator=gae", "has no groups"),
+        ("actor_rollout_ref.actor.ppo_mini_batch_size=7", "both count prompts, not rollouts"),
+        ("data.train_batch_size=64", "exceeds the 32 training rows"),
+        ("trainer.total_epochs=2", "raise total_epochs"),
+    ],
+)
+def test_a_contradiction_is_rejected_with_what_to_change(data, override, message):
+    with pytest.raises(ValueError, match=message):
+        check_run(config(data, override))
+
+
+def edit_row(index, **values):
+    return lambda rows: rows[index].update(values)
+
+
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        (edit_row(3, prompt_id=None), "row 3: prompt_id is None"),
+        (edit_row(3, prompt_id=""), "row 3: prompt_id is ''"),
+        (lambda rows: rows[5].update(prompt_id=rows[2]["prompt_id"]), "row 5: prompt_id .* repeats that of .*row 2"),
+        (edit_row(1, problem=""), "row 1 .*problem is empty"),
+        (edit_row(1, reward_model={"style": "rule", "ground_truth": ""}), "row 1 .*ground_truth is missing"),
+        (edit_row(1, prompt=[{"role": "assistant", "content": "x"}]), "row 1 .*must be the user's"),
+        (lambda rows: [r.pop("solution") for r in rows], "column 'solution' is missing"),
+        (lambda rows: [r.update(solution=None) for r in rows], "no row has a solution"),
+    ],
+)
+def test_a_bad_training_file_is_rejected_with_its_row(data, tmp_path, edit, message):
+    with pytest.raises(ValueError, match=message):
+        check_run(config(data, change(data, tmp_path, edit)))
+
+
+def test_a_missing_solution_is_counted_and_solutions_are_not_needed_without_hints(data, tmp_path):
+    override = change(data, tmp_path, edit_row(0, solution=None))
+    assert check_run(config(data, override))[1].without_solution == 1
+    override = change(data, tmp_path, lambda rows: [r.update(solution=None) for r in rows])
+    check_run(config(data, override, "sage.schedule=grpo"))
+
+
+def test_another_verl_is_refused(data, monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.10.0")
+    with pytest.raises(ValueError, match=r"verl 0\.10\.0 is installed"):
+        check_run(config(data))
+
+
+def test_an_unset_block_is_named():
+    from omegaconf import OmegaConf
+
+    with pytest.raises(ValueError, match="no sage: block"):
+        read_config(OmegaConf.create({}))
+
+
+@pytest.mark.parametrize("method", ["sage", "grpo"])
+def test_the_gpu_scripts_compose_with_the_papers_settings(method, data, tmp_path):
+    """The real script, with a python that prints the command instead of running it."""
+    fake = tmp_path / "python3"
+    fake.write_text('#!/bin/sh\nfor a in "$@"; do printf "%s\\n" "$a"; done\n')
+    fake.chmod(0o755)
+    output = subprocess.run(
+        ["bash", str(ROOT / f"examples/run_qwen2.5-7b_{method}.sh"), "trainer.nnodes=2"],
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "OUTPUT_DIR": str(tmp_path / "out"),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    arguments = output[output.index("recipe.sage.main_sage") + 1 :]
+    run = config(data, *arguments, name="sage_trainer")
+    sage = read_config(run)
+    actor, rollout = run.actor_rollout_ref.actor, run.actor_rollout_ref.rollout
+    assert sage.schedule == method and run.algorithm.adv_estimator == "sage"
+    assert run.actor_rollout_ref.model.path == "Qwen/Qwen2.5-7B-Instruct"
+    assert (run.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n) == (128, 64, 8)
+    assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.use_kl_loss) == (0.2, 0.28, False)
+    assert (run.trainer.total_training_steps, run.trainer.test_freq) == (500, 50)
+    assert actor.optim.lr == 1e-6 and actor.loss_agg_mode == "token-mean"
+    assert (rollout.val_kwargs.temperature, rollout.val_kwargs.top_p) == (0.6, 0.95)
+    assert run.trainer.nnodes == 2, "arguments of the caller come last"
+
+
+def test_the_checks_come_before_ray(data):
+    """A wrong key ends the real command within seconds and with one sentence."""
+    result = subprocess.run(
+        [sys.executable, "-m", "recipe.sage.main_sage", "--config-name", "tiny_cpu", "sage.alpha=2"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert result.returncode == 1
+    assert "ValueError: sage.alpha=2 must lie strictly between 0 and 1; the paper uses 0.35" in result.stderr
+    assert "ray init kwargs" not in result.stdout

@@ -1,0 +1,108 @@
+"""The driver's side: groups are joined by uid whatever verl's load balancing does to the rows."""
+
+import random
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage, get_adv_estimator_fn
+from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions
+
+import recipe.sage.algorithm  # noqa: F401  (registers the estimator)
+from recipe.sage.trainer import check_groups
+from sage.records import Action, Decision, Group, Reason, Rollout, Visit
+
+SIZE = 8
+
+
+def batch(prompts=16, seed=0):
+    """Rows as they leave the rollout: uid, reward and length of each, group by group."""
+    rng = random.Random(seed)
+    rows = []
+    for p in range(prompts):
+        rate = rng.choice([0.0, 0.0, 0.3, 1.0])
+        for _ in range(SIZE):
+            reward = float(rng.random() < rate)
+            rows.append({"uid": f"u{p}", "reward": reward, "length": int(rng.lognormvariate(3, 1)) + 1})
+    return rows
+
+
+def balance(rows, ranks):
+    """verl's own reordering of a batch over data-parallel ranks (PPOTrainer._balance_batch)."""
+    workload = calculate_workload(torch.tensor([row["length"] for row in rows]))
+    partitions = get_seqlen_balanced_partitions(workload, k_partitions=ranks, equal_size=True)
+    return [rows[i] for partition in partitions for i in partition]
+
+
+def all_fail_groups(rows, group_of):
+    rewards = defaultdict(list)
+    for position, row in enumerate(rows):
+        rewards[group_of(position, row)].append(row["reward"])
+    return sum(not any(group) for group in rewards.values())
+
+
+def advantages(rows):
+    length = max(row["length"] for row in rows)
+    mask = torch.tensor([[float(t < row["length"]) for t in range(length)] for row in rows])
+    rewards = torch.zeros_like(mask)
+    for i, row in enumerate(rows):
+        rewards[i, row["length"] - 1] = row["reward"]
+    uids = np.array([row["uid"] for row in rows], dtype=object)
+    config = OmegaConf.create({"norm_adv_by_std_in_grpo": True})
+    result, returns = get_adv_estimator_fn("sage")(rewards, mask, index=uids, config=config)
+    assert torch.equal(result, returns) and torch.equal(result == 0, (result * mask) == 0)
+    return {id(row): result[i, 0].item() for i, row in enumerate(rows)}, (rewards, mask, uids)
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_balancing_over_ranks_changes_no_group(ranks):
+    rows = batch()
+    reordered = balance(rows, ranks)
+    by_uid = lambda position, row: row["uid"]  # noqa: E731
+    by_position = lambda position, row: position // SIZE  # noqa: E731
+    truth = all_fail_groups(rows, by_uid)
+    assert all_fail_groups(reordered, by_uid) == truth > 0
+    assert all_fail_groups(reordered, by_position) < truth, "the position-based way loses all-fail prompts"
+    before, _ = advantages(rows)
+    after, _ = advantages(reordered)
+    assert before == pytest.approx(after)
+
+
+def test_the_estimator_is_verls_grpo_but_for_the_std():
+    rows = batch()
+    ours, (rewards, mask, uids) = advantages(rows)
+    theirs, _ = compute_grpo_outcome_advantage(rewards, mask, uids)
+    for i, row in enumerate(rows):
+        sample_over_population = (SIZE / (SIZE - 1)) ** 0.5
+        assert ours[id(row)] == pytest.approx(theirs[i, 0].item() * sample_over_population, rel=1e-4, abs=1e-5)
+
+
+def test_dr_grpo_takes_off_only_the_mean():
+    rewards = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+    config = OmegaConf.create({"norm_adv_by_std_in_grpo": False})
+    result, _ = get_adv_estimator_fn("sage")(rewards, torch.ones(2, 2), index=["a", "a"], config=config)
+    assert result.tolist() == [[0.5, 0.5], [-0.5, -0.5]]
+
+
+def visits(*uids):
+    group = Group(0, (Rollout(0.0, False, 1),) * 2)
+    return {uid: Visit(uid, 0, (group,), Decision(Action.ACCEPT, Reason.SOLVED, 0)) for uid in uids}
+
+
+def test_groups_are_accepted_in_any_order():
+    check_groups(["a", "b", "a", "b"], [(1, 2), (3,), (1, 2), (3,)], visits("a", "b"), 2)
+
+
+@pytest.mark.parametrize(
+    "uids, prompts, known, message",
+    [
+        (["a", "a"], [(1, 2), (1, 3)], ["a"], "2 contexts"),
+        (["a", "a", "a"], [(1,)] * 3, ["a"], "3 rows of 2"),
+        (["a", "a"], [(1,)] * 2, [], "visit False"),
+    ],
+)
+def test_a_mixed_or_partial_group_is_refused(uids, prompts, known, message):
+    with pytest.raises(RuntimeError, match=message):
+        check_groups(uids, prompts, visits(*known), 2)
