@@ -107,9 +107,10 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         except VerifierError as error:
             logger.error("prompt %s skipped in step %s: %s", prompt.prompt_id, trajectory["step"], error)
             return SkipReason.VERIFIER_ERROR
-        for outputs, kwargs in sessions:
+        for _, kwargs in sessions:
             kwargs.pop("solution")  # long, and of no use downstream
-            await super()._agent_loop_postprocess(outputs, False, **kwargs)
+        put = super()._agent_loop_postprocess
+        await asyncio.gather(*(put(outputs, False, **kwargs) for outputs, kwargs in sessions))
         return visit
 
     async def _agent_loop_postprocess(

@@ -1,0 +1,88 @@
+"""Real runs of the recipe on the embedded world: real Ray, verl, FSDP2, TransferQueue and vLLM in an own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sage.opchain.build_data import build
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 420
+"""Seconds for one run; a vLLM worker that dies in weight sync would hang it for ever."""
+ENVIRONMENT = {
+    "VERL_PLATFORM": "cpu",
+    "VLLM_TARGET_DEVICE": "cpu",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of a finished run."""
+
+    folder: Path
+
+    @property
+    def metrics(self) -> dict[int, dict[str, float]]:
+        """Logged metrics by step."""
+        lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+        return {record["step"]: record["data"] for record in map(json.loads, lines)}
+
+    @property
+    def history(self) -> list[dict]:
+        return [json.loads(line) for line in (self.folder / "sage_history.jsonl").read_text().splitlines()]
+
+    def dump(self, kind: str, step: int) -> list[dict]:
+        """verl's dump of rollouts or validation."""
+        return [json.loads(line) for line in (self.folder / kind / f"{step}.jsonl").read_text().splitlines()]
+
+
+def train(folder: Path, data: Path, *overrides: str) -> Run:
+    """Run the recipe in ``folder``; on failure show the end of its log."""
+    command = [sys.executable, "-m", "recipe.sage.main_sage", "--config-name", "tiny_cpu"]
+    command += [
+        f"trainer.default_local_dir={folder}",
+        "trainer.val_before_train=False",
+        f"trainer.rollout_data_dir={folder}/rollouts",
+        f"trainer.validation_data_dir={folder}/validation",
+        *overrides,
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | ENVIRONMENT | {"TINY_DATA": str(data), "PYTHONPATH": str(ROOT)}
+    environment["VERL_FILE_LOGGER_PATH"] = str(folder / "metrics.jsonl")
+    with open(folder / "train.log", "ab") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            status = process.wait(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            status = 124
+    if status:
+        tail = (folder / "train.log").read_text(errors="replace").splitlines()[-60:]
+        pytest.fail(f"the run ended with status {status}:\n" + "\n".join(tail))
+    return Run(folder)
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory) -> Path:
+    """Few problems, mostly hard, so that hints are needed in every step."""
+    folder = tmp_path_factory.mktemp("data")
+    build(folder, seed=0, train={"easy": 8, "medium": 8, "hard": 32}, test=4)
+    return folder

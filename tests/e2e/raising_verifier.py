@@ -1,0 +1,10 @@
+"""A verifier from outside the package that fails on one row."""
+
+from sage.opchain.verifier import OpchainVerifier
+
+
+class RaisingVerifier(OpchainVerifier):
+    def is_correct(self, response: str, answer: str) -> bool:
+        if answer == "raise":
+            raise RuntimeError("cannot grade this row")
+        return super().is_correct(response, answer)

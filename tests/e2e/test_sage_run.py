@@ -1,0 +1,131 @@
+"""SAGE on two data-parallel ranks, with checkpoints: attribution, contexts, metrics, state, resume."""
+
+import shutil
+from collections import Counter, defaultdict
+
+import pyarrow.parquet as pq
+import pytest
+
+from sage.opchain.corpus import PROMPTS
+from sage.opchain.task import is_correct
+from sage.records import Visit
+from sage.schedule import Sage
+from sage.state import StateStore
+from tests.e2e.conftest import Run, train
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+OPTIONS = (
+    "trainer.n_gpus_per_node=2",
+    "actor_rollout_ref.rollout.max_num_seqs=64",
+    "sage.hint_request=json",
+    "sage.hint_max_tokens=60",
+    "data.max_prompt_length=96",
+    "actor_rollout_ref.rollout.max_model_len=160",
+    "trainer.save_freq=2",
+    "trainer.test_freq=4",
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, small_data) -> Run:
+    return train(tmp_path_factory.mktemp("run"), small_data, *OPTIONS, "trainer.total_training_steps=4")
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory, small_data, run) -> Run:
+    """The run as if it had been stopped after step 2 (in the middle of an epoch), resumed to step 4."""
+    folder = tmp_path_factory.mktemp("resumed")
+    shutil.copytree(run.folder / "global_step_2", folder / "global_step_2")
+    (folder / "latest_checkpointed_iteration.txt").write_text("2")
+    shutil.copy(run.folder / "sage_history.jsonl", folder / "sage_history.jsonl")
+    return train(folder, small_data, *OPTIONS, "trainer.total_training_steps=4")
+
+
+def replay(history: list[dict], until: int) -> StateStore:
+    """The state as the history tells it."""
+    import json
+
+    store = StateStore(Sage(3))
+    store.update(Visit.from_json(json.dumps(line)) for line in history if line["step"] <= until)
+    return store
+
+
+def saved(run: Run, step: int) -> StateStore:
+    store = StateStore(Sage(3))
+    store.load(run.folder / f"global_step_{step}" / "sage_state.parquet")
+    return store
+
+
+def test_every_group_level_and_reward_belongs_to_its_prompt(run, small_data):
+    """verl dumps what was trained on, after its load balancing over two ranks; the texts say whose it is."""
+    rows = {r["prompt_id"]: r for r in pq.read_table(small_data / "train.parquet").to_pylist()}
+    visits = {line["uid"]: line for line in run.history}
+    hinted_groups = 0
+    for step in range(1, 5):
+        groups = defaultdict(list)
+        for row in run.dump("rollouts", step):
+            if not row["uid"].startswith("pad"):
+                groups[row["uid"].split("_")[0]].append(row)
+        assert len(groups) == 16 and set(groups) == {u for u, line in visits.items() if line["step"] == step}
+        for uid, group in groups.items():
+            row, accepted = rows[visits[uid]["prompt_id"]], visits[uid]["groups"][-1]
+            context = row["prompt"][-1]["content"]
+            if accepted["hint"] is not None:
+                context = PROMPTS.hinted_text(context, row["problem"], accepted["hint"])
+                hinted_groups += 1
+            assert len(group) == 8 and {r["input"] for r in group} == {context}
+            answer = row["reward_model"]["ground_truth"]
+            assert all(r["score"] == float(is_correct(r["output"], answer)) for r in group)
+            assert Counter(r["score"] for r in group) == Counter(r["reward"] for r in accepted["rollouts"])
+    assert hinted_groups > 8
+
+
+def test_actor_and_engine_saw_the_same_context(run):
+    for data in run.metrics.values():
+        assert data["sage/rollout_probs_diff_max/plain"] < 0.1
+        assert data["sage/rollout_probs_diff_mean/plain"] < 0.01
+        assert data["sage/rollout_probs_diff_max/hinted"] < 0.1
+        assert data["sage/rollout_probs_diff_mean/hinted"] < 0.01
+
+
+def test_metrics_add_up(run):
+    keys = [set(k for k in d if k.startswith("sage/")) for d in run.metrics.values()]
+    assert all(k == keys[0] for k in keys), "one schema for every step"
+    for step, data in run.metrics.items():
+        lines = [line for line in run.history if line["step"] == step]
+        levels = Counter(line["groups"][-1]["level"] for line in lines)
+        assert [data[f"sage/prompts/level_{n}"] for n in range(4)] == [levels[n] for n in range(4)]
+        tokens = sum(r["tokens"] for line in lines for g in line["groups"] for r in g["rollouts"])
+        rollouts = ("plain_accepted", "plain_discarded", "hinted_accepted", "hinted_discarded")
+        assert sum(data[f"sage/tokens/{kind}"] for kind in rollouts) == tokens
+        assert data["sage/hint_usage"] == 1 - levels[0] / 16
+        assert data["sage/never_solved"] == replay(run.history, step).never_solved()
+
+
+def test_hints_were_written_by_the_policy_in_one_json_answer(run):
+    requests = [r for line in run.history for r in line["requests"]]
+    assert sum(r["outcome"] == "used" for r in requests) > 10
+    assert all(1 <= r["tokens"] <= 60 for r in requests)
+
+
+def test_validation_never_sees_a_hint(run, small_data):
+    plain = {r["prompt"][-1]["content"] for r in pq.read_table(small_data / "test.parquet").to_pylist()}
+    dump = run.dump("validation", 4)
+    assert len(dump) == 12 * 4 and {row["input"] for row in dump} == plain
+    assert "val-core/hard/acc/mean@4" in run.metrics[4]
+
+
+def test_saved_state_is_what_the_history_tells(run):
+    for step in (2, 4):
+        assert saved(run, step).prompts == replay(run.history, step).prompts
+
+
+def test_a_resumed_run_continues_state_data_order_and_history(run, resumed):
+    for step in (3, 4):
+        ids = [sorted(line["prompt_id"] for line in r.history if line["step"] == step) for r in (run, resumed)]
+        assert ids[0] == ids[1], "the dataloader goes on where it was"
+    head = [line for line in run.history if line["step"] <= 2]
+    assert resumed.history[: len(head)] == head
+    assert [line["step"] for line in resumed.history] == [s for s in (1, 2, 3, 4) for _ in range(16)]
+    assert saved(resumed, 4).prompts == replay(resumed.history, 4).prompts
+    assert set(resumed.metrics) == {3, 4}

@@ -1,0 +1,54 @@
+"""What goes wrong in real data, in real runs: each in the documented way, counted, and without ending the run."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sage.opchain.build_data import build
+from sage.records import Visit
+from sage.schedule import SageLight
+from sage.state import StateStore
+from tests.e2e.conftest import train
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_a_step_without_a_readable_hint_a_raising_verifier_and_a_missing_solution(tmp_path):
+    build(tmp_path, seed=0, train={"easy": 1, "medium": 1, "hard": 14}, test=1)
+    rows = pq.read_table(tmp_path / "train.parquet").to_pylist()
+    for row in rows[-3:]:
+        row["solution"] = None
+    refused = rows[5]["prompt_id"]
+    rows[5]["reward_model"]["ground_truth"] = "raise"
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
+    run = train(
+        tmp_path / "run",
+        tmp_path,
+        "trainer.total_training_steps=1",
+        "sage.hint_request=json",
+        "sage.hint_max_tokens=3",  # every JSON answer is cut before its first hint ends
+        "sage.verifier=tests.e2e.raising_verifier:RaisingVerifier",
+    )
+    data = run.metrics[1]
+    assert data["sage/skipped/verifier_error"] == 1 and data["sage/skipped/rollout_error"] == 0
+    assert data["sage/prompts"] == 15 and refused not in {line["prompt_id"] for line in run.history}
+    assert data["sage/hint_requests/used"] == 0 and data["sage/hint_requests/parse"] > 0
+    assert data["sage/hint_missing/parse"] > 0
+    assert data["sage/hint_missing/no_solution"] == 3
+    assert data["sage/prompts/level_0"] == 15 and data["sage/hint_usage"] == 0
+    assert refused in (run.folder / "train.log").read_text(errors="replace"), "the log names the prompt"
+
+
+def test_sage_light_raises_levels_between_visits(tmp_path):
+    build(tmp_path, seed=0, train={"easy": 2, "medium": 2, "hard": 12}, test=1)
+    run = train(tmp_path / "run", tmp_path, "sage.schedule=sage-light", "trainer.total_training_steps=4")
+    store = StateStore(SageLight(3))
+    for step in range(1, 5):
+        visits = [Visit.from_json(json.dumps(line)) for line in run.history if line["step"] == step]
+        assert len(visits) == 16 and all(len(v.groups) == 1 for v in visits)
+        assert all(v.start_level == store.start_level(v.prompt_id) for v in visits)
+        store.update(visits)
+    assert run.metrics[1]["sage/hint_usage"] == 0, "no previous visit, no hint"
+    assert run.metrics[4]["sage/prompts/level_3"] > 0
