@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
 import ray
 import transfer_queue as tq
 from verl.experimental.agent_loop import AgentLoopOutput
+from verl.experimental.agent_loop.agent_loop import DictConfigWrap
+from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 from verl.utils.tokenizer import normalize_token_ids
 from verl.utils.tokenizer.chat_template import apply_chat_template
@@ -49,6 +52,12 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         self.schedule = self.sage.make_schedule()
         self.prompts = PromptTemplates.load(self.sage.prompts)
         self.verifier = load_verifier(self.sage.verifier)
+        self._engine_params: dict[str, Any] = {}
+        if self.rollout_config.name == "vllm":
+            from vllm.sampling_params import RequestOutputKind
+
+            # Only token ids of finished rollouts are used: no text, and no stream of partial results.
+            self._engine_params = {"detokenize": False, "output_kind": RequestOutputKind.FINAL_ONLY}
 
     async def _run_prompt(
         self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool = False
@@ -58,6 +67,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             prompt.pop(START_LEVEL, None)
             return await super()._run_prompt(prompt, sampling_params, trajectory, trace)
         uid = prompt["uid"]
+        sampling_params = sampling_params | self._engine_params
         status = "failure"
         await tq.async_kv_put(key=uid, partition_id="train", tag={"status": "running"})
         try:
@@ -91,6 +101,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
+                assert result is not None  # only validation publishes by itself
                 sessions.append(result)
             return tuple(self._outcome(outputs[-1]) for outputs, _ in sessions), sessions
 
@@ -112,6 +123,27 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         put = super()._agent_loop_postprocess
         await asyncio.gather(*(put(outputs, False, **kwargs) for outputs, kwargs in sessions))
         return visit
+
+    async def _run_agent_loop(
+        self, sampling_params: dict[str, Any], trajectory: dict[str, Any], *, agent_name: str, **kwargs: Any
+    ) -> Session | None:
+        """verl builds an agent loop per rollout (7 ms of merging configurations); the single-turn one has no state."""
+        if agent_name != "single_turn_agent" or kwargs.pop("trace", False):
+            return await super()._run_agent_loop(sampling_params, trajectory, agent_name=agent_name, **kwargs)
+        output = await self._single_turn.run(sampling_params, **kwargs)
+        return await self._agent_loop_postprocess(output, trajectory["validate"], **kwargs)
+
+    @cached_property
+    def _single_turn(self) -> SingleTurnAgentLoop:
+        return SingleTurnAgentLoop(
+            trainer_config=DictConfigWrap(self.config),
+            server_manager=self.llm_client,
+            tokenizer=self.tokenizer,
+            processor=self.processor,
+            dataset_cls=self.dataset_cls,
+            data_config=DictConfigWrap(self.config.data),
+            hf_model_type=self.hf_model_type,
+        )
 
     async def _agent_loop_postprocess(
         self, output: AgentLoopOutput | list[AgentLoopOutput], validate: bool, **kwargs: Any
@@ -165,6 +197,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
                 "max_tokens": self.sage.hint_max_tokens,
                 "seed": seed,
                 "logprobs": False,
+                **self._engine_params,
             },
         )
         text = self.tokenizer.decode(output.token_ids, skip_special_tokens=True)

@@ -16,7 +16,7 @@ from sage.opchain.corpus import plain_prompt
 from sage.opchain.task import KINDS, Problem, make_problems
 
 TRAIN = {"easy": 64, "medium": 64, "hard": 192}
-TEST = 150
+TEST = 200
 TEST_SEED = 7  # one test set for all training seeds
 
 

@@ -128,14 +128,19 @@ def _answer_for_vllm_version() -> None:
     importlib.metadata.version = version
 
 
-def _name_gloo_once() -> None:
-    """verl joins "cpu:gloo" and "<device>:<backend>", which torch refuses as a duplicate when the device is the CPU."""
+def _start_training_workers() -> None:
+    """verl joins "cpu:gloo" and "<device>:<backend>", which torch refuses as a duplicate when the device is the CPU.
+
+    Only training workers get here. They share the cores among themselves: the engine is idle while they compute.
+    """
     import verl.utils.distributed as distributed
 
     original = distributed.initialize_global_process_group_ray
 
     def initialize(timeout_second: int | None = None, backend: str | None = None) -> None:
         original(timeout_second, backend or "cpu:gloo")
+        ranks = torch.distributed.get_world_size()
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks))
 
     distributed.initialize_global_process_group_ray = initialize
 
@@ -158,6 +163,9 @@ def install() -> None:
     _answer_for_vllm_version()
     # FSDP engines are registered for cuda and npu only; the cuda entry is plain torch code.
     os.environ.setdefault("VERL_ENGINE_DEVICE", "cuda")
+    # Lets vLLM's CPU backend run engine and worker in one process (distributed_executor_backend=uni). As two processes
+    # each spins while it waits for the other, which costs a core that the rollouts need.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     set_platform(CpuPlatform())
-    _name_gloo_once()
+    _start_training_workers()
     _unpin_offload_policy()
