@@ -27,6 +27,7 @@ for method in "${methods[@]}"; do
     folder="$OUTPUT/$method"
     rm -rf "$folder"
     mkdir -p "$folder"
+    begin=$SECONDS
     echo "== $method: $STEPS steps, seed $SEED (log: $folder/train.log)"
     VERL_FILE_LOGGER_PATH="$folder/metrics.jsonl" \
         .venv/bin/python scripts/watch_run.py --steps "$STEPS" --log "$folder/train.log" -- \
@@ -36,6 +37,7 @@ for method in "${methods[@]}"; do
         trainer.total_training_steps="$STEPS" \
         data.seed="$SEED" actor_rollout_ref.rollout.seed="$SEED" actor_rollout_ref.actor.data_loader_seed="$SEED" \
         "$@"
+    echo $((SECONDS - begin)) >"$folder/wall_seconds"
 done
 
-.venv/bin/python scripts/summarize_tiny.py --output "$OUTPUT" --seed "$SEED" --methods "${methods[@]}"
+.venv/bin/python -m sage.opchain.summary --output "$OUTPUT" --seed "$SEED" --methods "${methods[@]}"

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from sage.metrics import visit_metrics
-from scripts.summarize_tiny import summarize, table
+from sage.opchain.summary import summarize, table
 
 ROOT = Path(__file__).parents[2]
 
 
 def write_run(path: Path, steps: int, evaluations: dict[int, float]) -> Path:
+    (path.parent / "wall_seconds").write_text("77\n")
     with open(path, "w") as file:
         for step in range(steps + 1):
             data = {}
@@ -32,6 +33,7 @@ def write_run(path: Path, steps: int, evaluations: dict[int, float]) -> Path:
 def test_a_finished_run_is_summarized(tmp_path):
     run = summarize(write_run(tmp_path / "metrics.jsonl", 8, {0: 0.1, 8: 0.4}), seed=3)
     assert run["base"]["hard"] == 0.1 and run["final"]["hard"] == 0.4 and run["seed"] == 3
+    assert run["wall_seconds"] == 77 and run["step_seconds"] == 16.0
     assert run["tokens"]["hint"] == run["tokens"]["total"] == 80
     assert run["hint_usage_first_quarter"] == pytest.approx((7 / 8 + 6 / 8) / 2)
     assert "0.400" in table({"sage": run}) and "base model" in table({"sage": run})

@@ -1,6 +1,6 @@
 """Read the metrics of tiny CPU runs; print the table and write summary.json.
 
-python scripts/summarize_tiny.py --output outputs/tiny_cpu --seed 0 --methods grpo sage
+python -m sage.opchain.summary --output outputs/tiny_cpu --seed 0 --methods grpo sage
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def accuracy(data: dict[str, float]) -> dict[str, float] | None:
 
 
 def summarize(path: Path, seed: int) -> dict[str, Any]:
-    """Summary of one run from its metrics.jsonl.
+    """Summary of one run from its metrics.jsonl and wall_seconds (of the whole command, start-up and tests included).
 
     Raises:
         ValueError: the run has no evaluation before and after training.
@@ -51,7 +51,8 @@ def summarize(path: Path, seed: int) -> dict[str, Any]:
         "hint_usage_first_quarter": round(mean(usage[:quarter]), 4),
         "hint_usage_last_quarter": round(mean(usage[-quarter:]), 4),
         "tokens": tokens | {"total": sum(tokens.values())},
-        "train_seconds": round(sum(s["timing_s/step"] for s in steps), 1),
+        "wall_seconds": int((path.parent / "wall_seconds").read_text()),
+        "step_seconds": round(sum(s["timing_s/step"] for s in steps), 1),
         "steps": len(steps),
         "seed": seed,
     }
@@ -59,7 +60,7 @@ def summarize(path: Path, seed: int) -> dict[str, Any]:
 
 def table(methods: dict[str, dict[str, Any]]) -> str:
     """The summary as text."""
-    columns = f"{'easy':>6} {'medium':>6} {'hard':>6}   never solved  hinted first..last  tokens"
+    columns = f"{'easy':>6} {'medium':>6} {'hard':>6}   never solved  hinted first..last     tokens  seconds"
     lines = [f"{'no-hint test accuracy':<21}  {columns}"]
     first = next(iter(methods.values()))
     lines.append(f"{'base model':<21}  " + " ".join(f"{first['base'][k]:6.3f}" for k in KINDS))
@@ -68,7 +69,7 @@ def table(methods: dict[str, dict[str, Any]]) -> str:
         lines.append(
             f"{name:<21}  "
             + " ".join(f"{run['final'][k]:6.3f}" for k in KINDS)
-            + f"   {run['never_solved']:12.3f}  {usage:>18}  {run['tokens']['total']:,}"
+            + f"   {run['never_solved']:12.3f}  {usage:>18}  {run['tokens']['total']:>9,}  {run['wall_seconds']:>7}"
         )
     return "\n".join(lines)
 
