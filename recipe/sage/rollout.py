@@ -52,6 +52,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         self.schedule = self.sage.make_schedule()
         self.prompts = PromptTemplates.load(self.sage.prompts)
         self.verifier = load_verifier(self.sage.verifier)
+        self._model_length = self.rollout_config.max_model_len or self.model_config.hf_config.max_position_embeddings
         self._engine_params: dict[str, Any] = {}
         if self.rollout_config.name == "vllm":
             from vllm.sampling_params import RequestOutputKind
@@ -183,7 +184,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         """One hint request to the same engine, with sampling parameters of its own (never the validation ones)."""
         assert prompt.solution is not None
         ids = self._encode(self.prompts.hint_request(prompt.problem, prompt.solution, level))
-        if len(ids) + self.sage.hint_max_tokens > self.rollout_config.max_model_len:
+        if len(ids) + self.sage.hint_max_tokens > self._model_length:
             return HintFailure.SOLUTION_TOO_LONG
         begin = time.perf_counter()
         output = await self.llm_client.generate(
