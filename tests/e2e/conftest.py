@@ -15,7 +15,7 @@ import pytest
 from sage.opchain.build_data import build
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 420
+LIMIT = 600
 """Seconds for one run; a vLLM worker that dies in weight sync would hang it for ever."""
 ENVIRONMENT = {
     "VERL_PLATFORM": "cpu",

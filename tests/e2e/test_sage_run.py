@@ -13,7 +13,7 @@ from sage.schedule import Sage
 from sage.state import StateStore
 from tests.e2e.conftest import Run, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
 OPTIONS = (
     "trainer.n_gpus_per_node=2",
     "actor_rollout_ref.rollout.max_num_seqs=64",

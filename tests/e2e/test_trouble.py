@@ -12,7 +12,7 @@ from sage.schedule import SageLight
 from sage.state import StateStore
 from tests.e2e.conftest import train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 
 def test_a_step_without_a_readable_hint_a_raising_verifier_and_a_missing_solution(tmp_path):
