@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 COLUMNS = ("prompt_id", "problem", "solution", "prompt", "reward_model", "data_source")
@@ -32,7 +34,7 @@ def check_training_files(paths: Sequence[str], needs_solutions: bool) -> DataRep
         needs_solutions: whether the schedule writes hints.
 
     Raises:
-        ValueError: a file is not Parquet, a column is missing, an id is missing or repeated, an answer is missing, the
+        ValueError: a file is missing or not Parquet, a column is missing, an id is missing or repeated, an answer is missing, the
             last message of a prompt is not the user's, or there is no solution at all. The message names file and row.
     """
     seen: dict[str, str] = {}
@@ -40,7 +42,12 @@ def check_training_files(paths: Sequence[str], needs_solutions: bool) -> DataRep
     for path in paths:
         if not str(path).endswith(".parquet"):
             raise ValueError(f"{path}: training files must be Parquet (.parquet)")
-        names = pq.read_schema(path).names
+        if not Path(path).is_file():
+            raise ValueError(f"data.train_files: {path} does not exist; give the path of the training file")
+        try:
+            names = pq.read_schema(path).names
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{path} is not a Parquet file ({error})") from error
         for column in COLUMNS:
             if column not in names:
                 raise ValueError(f"{path}: column {column!r} is missing; it has {', '.join(names)}")

@@ -97,6 +97,14 @@ def test_a_bad_training_file_is_rejected_with_its_row(data, tmp_path, edit, mess
         check_run(config(data, change(data, tmp_path, edit)))
 
 
+def test_a_missing_or_broken_training_file_is_named(data, tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere\.parquet does not exist"):
+        check_run(config(data, "data.train_files=nowhere.parquet"))
+    (tmp_path / "text.parquet").write_text("not a parquet file")
+    with pytest.raises(ValueError, match="is not a Parquet file"):
+        check_run(config(data, f"data.train_files={tmp_path}/text.parquet"))
+
+
 def test_a_missing_solution_is_counted_and_solutions_are_not_needed_without_hints(data, tmp_path):
     override = change(data, tmp_path, edit_row(0, solution=None))
     assert check_run(config(data, override))[1].without_solution == 1
