@@ -34,7 +34,7 @@ def check_training_files(paths: Sequence[str], needs_solutions: bool) -> DataRep
         needs_solutions: whether the schedule writes hints.
 
     Raises:
-        ValueError: a file is missing or not Parquet, a column is missing, an id is missing or repeated, an answer is missing, the
+        ValueError: a file or column is missing, an id is missing or repeated, an answer is missing, the
             last message of a prompt is not the user's, or there is no solution at all. The message names file and row.
     """
     seen: dict[str, str] = {}
