@@ -17,18 +17,6 @@ from sage.opchain.build_data import build
 ROOT = Path(__file__).parents[2]
 LIMIT = 600
 """Seconds for one run; a vLLM worker that dies in weight sync would hang it for ever."""
-ENVIRONMENT = {
-    "VERL_PLATFORM": "cpu",
-    "VLLM_TARGET_DEVICE": "cpu",
-    "OMP_NUM_THREADS": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "HF_HUB_OFFLINE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONUNBUFFERED": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,8 @@ class Run:
 
 def train(folder: Path, data: Path, *overrides: str) -> Run:
     """Run the recipe in ``folder``; on failure show the end of its log."""
-    command = [sys.executable, "-m", "recipe.sage.main_sage", "--config-name", "tiny_cpu"]
+    command = ["bash", "-c", 'source scripts/cpu_env.sh && exec "$@"', "bash"]
+    command += [sys.executable, "-m", "recipe.sage.main_sage", "--config-name", "tiny_cpu"]
     command += [
         f"trainer.default_local_dir={folder}",
         "trainer.val_before_train=False",
@@ -63,7 +52,7 @@ def train(folder: Path, data: Path, *overrides: str) -> Run:
         *overrides,
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | ENVIRONMENT | {"TINY_DATA": str(data), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"TINY_DATA": str(data), "PYTHONPATH": str(ROOT)}
     environment["VERL_FILE_LOGGER_PATH"] = str(folder / "metrics.jsonl")
     with open(folder / "train.log", "ab") as log:
         process = subprocess.Popen(

@@ -128,19 +128,14 @@ def _answer_for_vllm_version() -> None:
     importlib.metadata.version = version
 
 
-def _start_training_workers() -> None:
-    """verl joins "cpu:gloo" and "<device>:<backend>", which torch refuses as a duplicate when the device is the CPU.
-
-    Only training workers get here. They share the cores among themselves: the engine is idle while they compute.
-    """
+def _name_gloo_once() -> None:
+    """verl joins "cpu:gloo" and "<device>:<backend>", which torch refuses as a duplicate when the device is the CPU."""
     import verl.utils.distributed as distributed
 
     original = distributed.initialize_global_process_group_ray
 
     def initialize(timeout_second: int | None = None, backend: str | None = None) -> None:
         original(timeout_second, backend or "cpu:gloo")
-        ranks = torch.distributed.get_world_size()
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks))
 
     distributed.initialize_global_process_group_ray = initialize
 
@@ -167,5 +162,5 @@ def install() -> None:
     # each spins while it waits for the other, which costs a core that the rollouts need.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     set_platform(CpuPlatform())
-    _start_training_workers()
+    _name_gloo_once()
     _unpin_offload_policy()
