@@ -81,11 +81,11 @@ def test_every_group_level_and_reward_belongs_to_its_prompt(run, small_data):
 
 
 def test_actor_and_engine_saw_the_same_context(run):
+    """Both compute in float32: what is left is rounding. A context without its hint would differ in the first digit."""
     for data in run.metrics.values():
-        assert data["sage/rollout_probs_diff_max/plain"] < 0.1
-        assert data["sage/rollout_probs_diff_mean/plain"] < 0.01
-        assert data["sage/rollout_probs_diff_max/hinted"] < 0.1
-        assert data["sage/rollout_probs_diff_mean/hinted"] < 0.01
+        for kind in ("plain", "hinted"):
+            assert data[f"sage/rollout_probs_diff_max/{kind}"] < 1e-3
+            assert data[f"sage/rollout_probs_diff_mean/{kind}"] < 1e-4
 
 
 def test_metrics_add_up(run):
