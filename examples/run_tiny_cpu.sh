@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 METHODS=${METHODS:-"grpo sage"}
-STEPS=${STEPS:-40}
+STEPS=${STEPS:-45}
 SEED=${SEED:-0}
 OUTPUT=${OUTPUT:-outputs/tiny_cpu}
 

@@ -43,7 +43,7 @@ def test_the_tiny_configuration_is_accepted_and_described(data):
     sage, report = check_run(run)
     text = describe_run(run, sage, report)
     assert sage.schedule == "sage" and report.rows == 32 and report.without_solution == 0
-    assert "16 prompts x 8 rollouts = 128 rows, 1 updates" in text
+    assert "16 prompts x 8 rollouts = 128 rows, 1 updates of 16 prompts (128 rows)" in text
 
 
 @pytest.mark.parametrize(
