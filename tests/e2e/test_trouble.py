@@ -20,6 +20,7 @@ def test_a_step_without_a_readable_hint_a_raising_verifier_and_a_missing_solutio
     rows = pq.read_table(tmp_path / "train.parquet").to_pylist()
     for row in rows[-3:]:
         row["solution"] = None
+        row["reward_model"]["ground_truth"] = "never right"  # so that each of them wants a hint
     refused = rows[5]["prompt_id"]
     rows[5]["reward_model"]["ground_truth"] = "raise"
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
