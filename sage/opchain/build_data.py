@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from sage.opchain.corpus import plain_prompt
 from sage.opchain.task import KINDS, Problem, make_problems
 
-TRAIN = {"easy": 64, "medium": 64, "hard": 192}
+TRAIN = {"easy": 32, "medium": 32, "hard": 256}
 TEST = 200
 TEST_SEED = 7  # one test set for all training seeds
 

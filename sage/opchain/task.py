@@ -1,8 +1,8 @@
 """The task: apply a chain of labelled operations to a state of three digits.
 
-A problem such as ``887aRbTcAdQ`` gives the start state ``887`` and the operations R, T, A, Q labelled a, b, c, d.
+A problem such as ``887aRbScAdQ`` gives the start state ``887`` and the operations R, S, A, Q labelled a, b, c, d.
 A response writes label, operation and new state for every step and then ``#`` and the final state:
-``aR807bT806cA086dQ386#386``.
+``aR807bS806cA086dQ386#386``.
 
 Operations come in three families. Easy ones have one meaning. Each medium or hard operation has a RIGHT meaning, which
 the verifier uses, and a WRONG one: the pre-training corpus picks between them independently at every step, so the base
@@ -20,7 +20,7 @@ State = tuple[int, int, int]
 Operation = Callable[[State], State]
 KINDS = ("easy", "medium", "hard")
 LABELS = "abcdefghijkl"
-EASY, MEDIUM, HARD = "ABCD", "EFG", "PQRSTU"
+EASY, MEDIUM, HARD = "ABCD", "EFG", "PQRS"
 
 
 def _permute(*order: int) -> Operation:
@@ -48,9 +48,7 @@ OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "P": (_permute(2, 1, 0), _permute(1, 0, 2)),
     "Q": (_add(0, 3), _add(0, -3)),
     "R": (_add(1, 2), _add(2, 2)),
-    "S": (_permute(2, 0, 1), _permute(0, 2, 1)),
-    "T": (_add(2, -1), _add(2, 2)),
-    "U": (_add(1, 5), _add(0, 5)),
+    "S": (_add(2, -1), _add(2, 2)),
 }
 
 
@@ -69,7 +67,7 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """The problem as the model reads it, for example ``887aRbT``."""
+        """The problem as the model reads it, for example ``887aRbS``."""
         steps = zip(LABELS, self.operations, strict=False)
         return digits(self.start) + "".join(label + operation for label, operation in steps)
 
