@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the 8-GPU runs have in common: verl overrides with the settings that the paper reports. Sourced by run_qwen2.5-7b_*.sh.
+# What the 8-GPU runs have in common: verl overrides with the settings that the paper reports. Sourced by run_qwen2.5-7b.sh.
 # "paper" below is arXiv 2602.03143 (experimental settings and released scripts); values equal to verl's default are stated where a run depends on them.
 #
 # May be set from outside: MODEL_PATH, TRAIN_FILE, VAL_FILE (a file, or a list "[a.parquet,b.parquet]"), N_GPUS, NNODES, OUTPUT_DIR,
@@ -15,7 +15,7 @@ TRAIN_FILE=${TRAIN_FILE:-$root/data/train.parquet}
 VAL_FILE=${VAL_FILE:-$root/data/val.parquet}
 N_GPUS=${N_GPUS:-8} # paper, settings: 8 GPUs
 NNODES=${NNODES:-1}
-EXPERIMENT=${EXPERIMENT:-$(basename "$0" .sh | sed 's/^run_//')}
+EXPERIMENT=${EXPERIMENT:-$(basename "$0" .sh | sed 's/^run_//')_${METHOD:?set by the script that sources this file}}
 OUTPUT_DIR=${OUTPUT_DIR:-$root/outputs/$EXPERIMENT}
 LOGGER=${LOGGER:-[console,file,tensorboard]} # LOGGER="[console,wandb]" for Weights & Biases
 
@@ -33,12 +33,7 @@ COMMON=(
   data.max_response_length=8192       # paper, settings: main table (2048 elsewhere)
   data.filter_overlong_prompts=True   # ours: a prompt over the limit would end the run
 
-  # Loss
-  algorithm.use_kl_in_reward=False                       # paper, settings: KL off (beta = 0)
-  actor_rollout_ref.actor.use_kl_loss=False              # paper, settings: KL off (beta = 0)
-  actor_rollout_ref.actor.clip_ratio_low=0.2             # paper, settings: clip 0.2 / 0.28
-  actor_rollout_ref.actor.clip_ratio_high=0.28           # paper, settings: clip 0.2 / 0.28
-  actor_rollout_ref.actor.loss_agg_mode=token-mean       # paper, settings: released scripts
+  # Update; loss, clipping and KL (off) as in recipe/sage/config/sage.yaml, where a method does not say otherwise
   actor_rollout_ref.actor.ppo_mini_batch_size=64         # paper, settings: counted in prompts, so 2 updates a step
   actor_rollout_ref.actor.optim.lr=1e-6                  # paper, settings: released scripts
 

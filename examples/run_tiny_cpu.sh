@@ -32,7 +32,7 @@ for method in "${methods[@]}"; do
     VERL_FILE_LOGGER_PATH="$folder/metrics.jsonl" \
         .venv/bin/python scripts/watch_run.py --steps "$STEPS" --log "$folder/train.log" -- \
         .venv/bin/python -m recipe.sage.main_sage --config-name tiny_cpu \
-        sage.schedule="$method" \
+        method="$method" \
         trainer.experiment_name="$method" trainer.default_local_dir="$folder" \
         trainer.total_training_steps="$STEPS" \
         data.seed="$SEED" actor_rollout_ref.rollout.seed="$SEED" actor_rollout_ref.actor.data_loader_seed="$SEED" \

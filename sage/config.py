@@ -8,7 +8,8 @@ from typing import Any
 
 from sage.hinting import HintRules
 from sage.prompts import PromptTemplates
-from sage.schedule import SCHEDULES, Schedule
+from sage.schedule import Schedule, load_schedule
+from sage.sources import Endpoint, HintFile, kind_of
 from sage.verify import load_verifier
 
 
@@ -17,11 +18,13 @@ class SageConfig:
     """Settings of the method."""
 
     schedule: str
-    """``sage`` (Algorithm 1), ``sage-light`` (Eq. 12) or ``grpo`` (never a hint)."""
+    """A name in `sage.schedule.SCHEDULES`, or ``package.module:Class``."""
     max_level: int
     """L, the strongest hint level, 1 to 3."""
     alpha: float
     """Success rate below which ``sage-light`` raises the level (Eq. 12), in (0, 1)."""
+    hint_source: str
+    """``online``, a file of hints, or the URL of an endpoint (`sage.sources`)."""
     hint_request: str
     """``json``: all levels in one answer; ``level``: one level a request."""
     hint_temperature: float
@@ -40,6 +43,10 @@ class SageConfig:
     """Key of the reward function's result that holds the verifier's accuracy."""
     solved_threshold: float
     """A rollout is correct when that accuracy is at least this."""
+    train_on: str
+    """``hinted``: the loss sees the prompt with the hint, as the rollout did; ``plain``: without (ablation, Fig. 5)."""
+    skip_dead_groups: bool
+    """Leave groups of equal rewards out of log-probs and update, where this does not change the update."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> SageConfig:
@@ -56,9 +63,9 @@ class SageConfig:
         for key in known:
             if key not in values or values[key] is None:
                 raise ValueError(f"sage.{key} is missing; see recipe/sage/config/sage_trainer.yaml for its default")
-        kinds: dict[Any, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+        kinds: dict[Any, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
         for key, kind in known.items():
-            if not isinstance(values[key], kinds[kind]) or isinstance(values[key], bool):
+            if not isinstance(values[key], kinds[kind]) or (isinstance(values[key], bool) and kind != "bool"):
                 raise ValueError(f"sage.{key}={values[key]!r} must be of type {kind}")
         config = cls(**values)
         config._check()
@@ -69,8 +76,17 @@ class SageConfig:
             if not ok:
                 raise ValueError(f"sage.{key}={getattr(self, key)!r} {rule}")
 
-        require(self.schedule in SCHEDULES, "schedule", f"must be one of {', '.join(SCHEDULES)}")
+        for key, parse in (("schedule", load_schedule), ("hint_source", kind_of)):
+            try:
+                parse(getattr(self, key))
+            except ValueError as error:
+                raise ValueError(f"sage.{key}={getattr(self, key)!r} {error}") from error
         require(1 <= self.max_level <= 3, "max_level", "must be 1, 2 or 3; for no hints use sage.schedule=grpo")
+        require(
+            getattr(self.make_schedule(), "level", 0) <= self.max_level,
+            "schedule",
+            f"needs sage.max_level above {self.max_level}",
+        )
         require(0.0 < self.alpha < 1.0, "alpha", "must lie strictly between 0 and 1; the paper uses 0.35")
         require(self.hint_request in ("json", "level"), "hint_request", "must be json or level")
         require(self.hint_temperature >= 0.0, "hint_temperature", "must not be negative")
@@ -83,6 +99,7 @@ class SageConfig:
             "cannot help at sage.hint_temperature=0, where every retry repeats the first answer; raise the "
             "temperature or set sage.hint_retries=0",
         )
+        require(self.train_on in ("hinted", "plain"), "train_on", "must be hinted or plain")
         require(self.leak in ("refuse", "redact"), "leak", "must be refuse or redact")
         require(bool(self.solved_key), "solved_key", "must name a key of the reward function's result")
         load_verifier(self.verifier)
@@ -90,13 +107,31 @@ class SageConfig:
 
     @property
     def uses_hints(self) -> bool:
-        return self.schedule != "grpo"
+        return self.make_schedule().uses_hints
 
-    def make_schedule(self) -> Schedule:
-        return SCHEDULES[self.schedule](self.max_level, self.alpha)
+    @property
+    def needs_solutions(self) -> bool:
+        """Whether the training data must hold reference solutions."""
+        schedule = self.make_schedule()
+        return schedule.references > 0 or (schedule.uses_hints and kind_of(self.hint_source) != "file")
+
+    def make_schedule(self, group_size: int = 8) -> Schedule:
+        return load_schedule(self.schedule)(max_level=self.max_level, group_size=group_size, alpha=self.alpha)
+
+    def open_hint_source(self) -> HintFile | Endpoint | None:
+        """The hint file, read; the endpoint's client; or None for the policy itself.
+
+        Raises:
+            ValueError: the file is missing or damaged.
+        """
+        kind = kind_of(self.hint_source)
+        if not self.uses_hints or kind == "online":
+            return None
+        return HintFile.load(self.hint_source, self.max_level) if kind == "file" else Endpoint(self.hint_source)
 
     def hint_rules(self) -> HintRules:
-        return HintRules(self.max_level, self.hint_request, self.hint_retries, self.leak)
+        request = "verbatim" if kind_of(self.hint_source) == "file" else self.hint_request
+        return HintRules(self.max_level, request, self.hint_retries, self.leak)
 
 
 def check_budget(config: SageConfig, group_size: int, prompt_length: int, model_length: int) -> None:

@@ -7,7 +7,7 @@ A row has verl columns (``prompt``, ``data_source``, ``reward_model``, ``extra_i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class DataReport:
     rows: int
     without_solution: int
     """Rows that can never get a hint; each such visit is counted as ``no_solution``."""
+    prompt_ids: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def check_training_files(paths: Sequence[str], needs_solutions: bool) -> DataReport:
@@ -74,7 +75,7 @@ def check_training_files(paths: Sequence[str], needs_solutions: bool) -> DataRep
             f"{', '.join(map(str, paths))}: no row has a solution, so no hint could ever be written; fill the solution "
             "column or use sage.schedule=grpo"
         )
-    return DataReport(rows, without_solution)
+    return DataReport(rows, without_solution, frozenset(seen))
 
 
 def _records(path: str) -> Iterator[dict[str, Any]]:

@@ -10,20 +10,11 @@ from dataclasses import dataclass, field
 from sage.leak import find_leaks, redact
 from sage.parsing import parse_hint, parse_hints
 from sage.records import Hint, HintFailure, HintRequest, Prompt, RequestOutcome
+from sage.sources import Reply
 from sage.verify import Verifier
 
-
-@dataclass(frozen=True)
-class Reply:
-    """A hint writer's raw answer."""
-
-    text: str
-    tokens: int
-    seconds: float
-
-
-Ask = Callable[[int | None, int], Awaitable[Reply | HintFailure]]
-"""``await ask(level, seed)``: one hint request; level None asks for all levels as JSON. A failure: cannot ask."""
+Ask = Callable[[int, int], Awaitable[Reply | HintFailure]]
+"""``await ask(level, attempt)``: one hint request, attempts of a level counted from 0. A failure: cannot ask."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +23,7 @@ class HintRules:
 
     max_level: int
     request: str
-    """``json`` (one request for all levels) or ``level`` (one level a request)."""
+    """``json`` (one request for all levels), ``level`` (one a request) or ``verbatim`` (the reply is the hint)."""
     retries: int
     """Further requests for a level whose hint could not be used."""
     leak: str
@@ -58,21 +49,16 @@ class HintWriter:
     ask: Ask
     fits: Callable[[str], bool]
     """Whether the prompt with this hint respects the prompt length."""
-    visit_key: object
-    """Makes the seeds of this visit its own, for instance the training step."""
     requests: list[HintRequest] = field(default_factory=list)
     _kept: dict[int, str] = field(default_factory=dict)
 
     async def write(self, level: int) -> Hint | HintFailure:
         """The hint of a level, or why there is none."""
-        if not (self.prompt.solution or "").strip():
-            return HintFailure.NO_SOLUTION
         if level in self._kept:
             return Hint(level, self._kept[level])
         outcome = RequestOutcome.PARSE
         for attempt in range(1 + self.rules.retries):
-            seed = request_seed(self.prompt.prompt_id, self.visit_key, level, attempt)
-            reply = await self.ask(None if self.rules.request == "json" else level, seed)
+            reply = await self.ask(level, attempt)
             if isinstance(reply, HintFailure):
                 return reply
             outcome = await asyncio.to_thread(self._read, reply.text, level)  # comparing answers takes milliseconds
@@ -86,7 +72,8 @@ class HintWriter:
         if self.rules.request == "json":
             found = parse_hints(text, range(level, self.rules.max_level + 1))
         else:
-            found = {level: hint} if (hint := parse_hint(text, level)) else {}
+            hint = text if self.rules.request == "verbatim" else parse_hint(text, level)
+            found = {level: hint} if hint else {}
         outcome = RequestOutcome.PARSE
         for found_level, hint in found.items():
             checked, result = self._check(hint)

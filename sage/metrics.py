@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 
 from sage.gate import advantage_energy
-from sage.records import Group, HintFailure, RequestOutcome, SkipReason, Visit
+from sage.records import Action, Group, HintFailure, RequestOutcome, SkipReason, Visit
 
 
 def _spend(visits: Collection[Visit], unit: str) -> dict[str, float]:
@@ -17,9 +17,10 @@ def _spend(visits: Collection[Visit], unit: str) -> dict[str, float]:
         {f"{kind}_{fate}": 0.0 for kind in ("plain", "hinted") for fate in ("accepted", "discarded")} | {"hint": 0.0}
     )
     for visit in visits:
+        kept = visit.groups[0 if visit.decision.action is Action.SCAFFOLD else visit.accepted_index]
         for group in visit.groups:
             kind = "hinted" if group.hint is not None else "plain"
-            fate = "accepted" if group is visit.accepted else "discarded"
+            fate = "accepted" if group is kept else "discarded"
             spent[f"{kind}_{fate}"] += getattr(group, unit)
         spent["hint"] += sum(getattr(request, unit) for request in visit.requests)
     return {f"sage/{unit}/{name}": float(value) for name, value in spent.items()}
@@ -53,7 +54,8 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
         "sage/groups/all_correct_before": float(sum(g.all_correct for g in plain)),
         "sage/groups/all_fail_after": float(sum(g.all_fail for g in accepted)),
         "sage/groups/all_correct_after": float(sum(g.all_correct for g in accepted)),
-        "sage/groups/accuracy": sum(g.successes / len(g.rollouts) for g in accepted) / count,
+        "sage/groups/dead": float(sum(g.dead for g in accepted)),
+        "sage/groups/accuracy": sum(g.accuracy for g in accepted) / count,
         "sage/groups/energy": sum(advantage_energy([r.reward for r in g.rollouts]) for g in accepted) / count,
         **{f"sage/hint_requests/{o}": float(outcomes[o]) for o in RequestOutcome},
         **{f"sage/hint_missing/{f}": float(failures[f]) for f in HintFailure},

@@ -9,7 +9,7 @@ plain data without a tensor; token ids stay in the adapter.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -25,6 +25,10 @@ class HintFailure(_Name):
     """The dataset row has no reference solution; the gold answer never stands in for it."""
     SOLUTION_TOO_LONG = "solution_too_long"
     """Problem and solution leave no room for ``sage.hint_max_tokens`` in the model length."""
+    NOT_IN_FILE = "not_in_file"
+    """The hint file has no hint of the wanted level for this prompt."""
+    ENDPOINT = "endpoint"
+    """The hint endpoint did not answer."""
     PARSE = "parse"
     """No hint of the wanted level could be read from any answer."""
     LEAK = "leak"
@@ -33,7 +37,7 @@ class HintFailure(_Name):
     """The prompt with the hint exceeds ``data.max_prompt_length``."""
 
 
-PERMANENT_FAILURES = frozenset({HintFailure.NO_SOLUTION, HintFailure.SOLUTION_TOO_LONG})
+PERMANENT_FAILURES = frozenset({HintFailure.NO_SOLUTION, HintFailure.SOLUTION_TOO_LONG, HintFailure.ENDPOINT})
 """Failures that no level and no retry can mend within a visit."""
 
 
@@ -58,6 +62,8 @@ class Action(_Name):
     """Roll out without a hint, because none could be had."""
     GIVE_UP = "give_up"
     """Publish the last group although no rollout is correct."""
+    SCAFFOLD = "scaffold"
+    """Publish the group without hints, its last rollout replaced by the first correct one of the hinted group."""
 
 
 class Reason(_Name):
@@ -92,6 +98,16 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class VisitPlan:
+    """What the driver tells a rollout worker about a visit."""
+
+    levels: tuple[int, ...]
+    """Hint levels to try, in order; 0 is no hint."""
+    number: int
+    """How often the prompt was visited before."""
+
+
+@dataclass(frozen=True)
 class Hint:
     """A usable hint h ~ q(. | x, tau*, level)."""
 
@@ -108,6 +124,8 @@ class Rollout:
     correct: bool
     """The verifier's accuracy, which alone decides "solved"."""
     tokens: int
+    reference: bool = False
+    """The reference solution in place of a rollout (LUFFY); not generated, so not counted as tokens."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +139,8 @@ class Group:
 
     @property
     def successes(self) -> int:
-        return sum(r.correct for r in self.rollouts)
+        """Correct rollouts of the policy."""
+        return sum(r.correct and not r.reference for r in self.rollouts)
 
     @property
     def all_fail(self) -> bool:
@@ -129,11 +148,22 @@ class Group:
 
     @property
     def all_correct(self) -> bool:
-        return self.successes == len(self.rollouts)
+        return all(r.correct for r in self.rollouts)
+
+    @property
+    def accuracy(self) -> float:
+        """Success rate of the policy's rollouts."""
+        return self.successes / max(1, sum(not r.reference for r in self.rollouts))
+
+    @property
+    def dead(self) -> bool:
+        """Whether all rewards are equal, so that every advantage is zero."""
+        return len({r.reward for r in self.rollouts}) == 1
 
     @property
     def tokens(self) -> int:
-        return sum(r.tokens for r in self.rollouts)
+        """Generated tokens."""
+        return sum(r.tokens for r in self.rollouts if not r.reference)
 
 
 @dataclass(frozen=True)
@@ -157,10 +187,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Visit:
-    """All that happened to one prompt in one step; the last group is the one trained on."""
+    """All that happened to one prompt in one step."""
 
     prompt_id: str
-    start_level: int
+    plan: tuple[int, ...]
+    """Hint levels that the schedule meant to try, in order."""
     groups: tuple[Group, ...]
     decision: Decision
     requests: tuple[HintRequest, ...] = ()
@@ -169,7 +200,17 @@ class Visit:
 
     @property
     def accepted(self) -> Group:
-        return self.groups[-1]
+        """The group that is trained on: the decision's, or for `Action.SCAFFOLD` the first one with one replacement."""
+        group = self.groups[self.accepted_index]
+        if self.decision.action is not Action.SCAFFOLD:
+            return group
+        helped = next(r for r in group.rollouts if r.correct)
+        return replace(group, rollouts=(*self.groups[0].rollouts[:-1], helped))
+
+    @property
+    def accepted_index(self) -> int:
+        """Place of the decision's group among the groups."""
+        return max(i for i, group in enumerate(self.groups) if group.level == self.decision.level)
 
     def to_json(self) -> str:
         """One line of JSON, the format of the visit history."""
@@ -182,7 +223,7 @@ class Visit:
         decision = data["decision"]
         return cls(
             prompt_id=data["prompt_id"],
-            start_level=data["start_level"],
+            plan=tuple(data["plan"]),
             groups=tuple(
                 Group(**{**g, "rollouts": tuple(Rollout(**r) for r in g["rollouts"])}) for g in data["groups"]
             ),
@@ -197,7 +238,7 @@ class PromptState:
     """What is remembered of a prompt between its visits."""
 
     level: int
-    """Level of the next visit for a schedule that keeps one (``sage-light``); level trained on last for the others."""
+    """What the schedule keeps (`Schedule.next_level`): the next visit's level, or the level trained on last."""
     visits: int
     rollouts: tuple[int, ...]
     """Rollouts so far at each level 0..L, discarded groups included."""

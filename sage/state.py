@@ -17,10 +17,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sage.records import PromptState, Visit
-from sage.schedule import Schedule
+from sage.calibration import Calibration
+from sage.records import PromptState, Visit, VisitPlan
+from sage.schedule import Outlook, Schedule
 
-VERSION = 1
+VERSION = 2
+CALIBRATION_COLUMNS = {"term": pa.float64(), "term_variance": pa.float64(), "term_step": pa.int32()}
+"""`Calibration.prompts`, for schedules with forecasts."""
 
 
 def update_state(state: PromptState | None, visit: Visit, schedule: Schedule) -> PromptState:
@@ -47,14 +50,26 @@ class StateStore:
 
     schedule: Schedule
     prompts: dict[str, PromptState] = field(default_factory=dict)
+    calibration: Calibration | None = field(init=False)
+    """Only for a schedule that wants forecasts."""
 
-    def start_level(self, prompt_id: str) -> int:
-        return self.schedule.start_level(self.prompts.get(prompt_id))
+    def __post_init__(self) -> None:
+        self.calibration = Calibration(self.schedule.max_level) if self.schedule.forecasts else None
 
-    def update(self, visits: Iterable[Visit]) -> None:
-        """Enter visits. The order of different prompts means nothing."""
+    def plan(self, prompt_id: str, step: int, progress: float) -> VisitPlan:
+        """The plan of a prompt's visit in a step, with ``progress`` of the training done."""
+        state = self.prompts.get(prompt_id)
+        forecast = self.calibration.forecast(prompt_id, step) if self.calibration else None
+        levels = self.schedule.plan(state, Outlook(progress, forecast))
+        return VisitPlan(levels, state.visits if state else 0)
+
+    def update(self, visits: Iterable[Visit], step: int) -> None:
+        """Enter the visits of a step. The order of different prompts means nothing."""
+        visits = list(visits)
         for visit in visits:
             self.prompts[visit.prompt_id] = update_state(self.prompts.get(visit.prompt_id), visit, self.schedule)
+        if self.calibration:
+            self.calibration.update(visits, step)
 
     def never_solved(self) -> float:
         """Fraction of the visited prompts that no rollout ever solved, with a hint or without (Table 2)."""
@@ -76,6 +91,11 @@ class StateStore:
             }
         )
         meta = {"version": VERSION, "max_level": self.schedule.max_level, "extra": dict(extra or {})}
+        if self.calibration:
+            terms = [self.calibration.prompts[i] for i in ids]
+            for place, (name, kind) in enumerate(CALIBRATION_COLUMNS.items()):
+                table = table.append_column(name, pa.array([term[place] for term in terms], kind))
+            meta["calibration"] = self.calibration.to_dict()
         table = table.replace_schema_metadata({"sage": json.dumps(meta)})
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".tmp")
@@ -103,10 +123,15 @@ class StateStore:
         if meta["max_level"] != self.schedule.max_level:
             raise ValueError(f"{path}: saved with sage.max_level={meta['max_level']}, now {self.schedule.max_level}")
         columns = table.to_pydict()
+        terms = list(zip(*(columns.pop(name, []) for name in CALIBRATION_COLUMNS), strict=True))
         self.prompts = {
             prompt_id: PromptState(level, visits, tuple(rollouts), tuple(successes), hint)
             for prompt_id, level, visits, rollouts, successes, hint in zip(*columns.values(), strict=True)
         }
+        if self.calibration:
+            if "calibration" not in meta:
+                raise ValueError(f"{path}: saved by a schedule without forecasts; resume with that schedule")
+            self.calibration.restore(meta["calibration"], dict(zip(self.prompts, terms, strict=True)))
         return meta["extra"]
 
 

@@ -1,14 +1,27 @@
-"""The advantage estimator ``sage``: verl's interface to `sage.advantage.group_advantages`."""
+"""What is registered with verl: the advantage estimator ``sage`` and the policy loss ``luffy``.
+
+verl imports this module in its workers because ``actor_rollout_ref.model.external_lib`` names it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from verl.trainer.ppo.core_algos import register_adv_est
+import transfer_queue as tq
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.core_algos import agg_loss, register_adv_est, register_policy_loss
+from verl.utils.torch_functional import masked_mean
 
 from sage.advantage import group_advantages
+from sage.records import Visit
+
+REFERENCE = 1.0
+"""Stands for the old log-probs of a reference solution's tokens; no real log-prob is positive."""
+SHAPING = 0.1
+"""gamma in LUFFY's f(x) = x / (x + gamma)."""
 
 
 @register_adv_est("sage")
@@ -30,3 +43,56 @@ def sage_advantage(
     advantages = group_advantages(token_level_rewards.sum(-1), list(index), standardize)
     expanded = advantages.unsqueeze(-1) * response_mask
     return expanded, expanded
+
+
+def mark_references(batch: KVBatchMeta, visits: Mapping[str, Visit]) -> None:
+    """Write `REFERENCE` as the old log-probs of the rows that hold a reference solution, for `luffy_loss`."""
+    keys = [
+        f"{uid}_{i}_0" for uid, visit in visits.items() for i, r in enumerate(visit.accepted.rollouts) if r.reference
+    ]
+    keys = sorted(set(keys) & set(batch.keys))
+    if not keys:
+        return
+    lengths = dict(zip(batch.keys, (tag["response_len"] for tag in batch.tags), strict=True))
+    marks = [torch.full((lengths[key],), REFERENCE) for key in keys]
+    nested = torch.nested.as_nested_tensor(marks, layout=torch.jagged)
+    fields = TensorDict({"old_log_probs": nested}, batch_size=len(keys))
+    tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=fields)
+
+
+@register_policy_loss("luffy")
+def luffy_loss(
+    old_log_prob: torch.Tensor,
+    log_prob: torch.Tensor,
+    advantages: torch.Tensor,
+    response_mask: torch.Tensor,
+    loss_agg_mode: str = "token-mean",
+    config: Any = None,
+    rollout_is_weights: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Mixed-policy objective of LUFFY (arXiv 2504.14945, Eq. 6, Section 3.1, Appendix E); nothing is clipped.
+
+    A rollout's token is weighted by pi/pi_old, a token of the reference by f(pi) = pi / (pi + 0.1), since the policy
+    that wrote it is taken to have had probability 1.
+
+    Args:
+        old_log_prob: (rows, tokens); `REFERENCE` on reference rows.
+        log_prob: (rows, tokens), of the current policy.
+        advantages: (rows, tokens).
+        response_mask: (rows, tokens).
+        loss_agg_mode: verl's ``loss_agg_mode``.
+        config: verl's actor configuration.
+        rollout_is_weights: not supported.
+
+    Returns:
+        The loss, and the mean weight of reference tokens as a metric.
+    """
+    assert rollout_is_weights is None, "algorithm.rollout_correction does not go with the luffy loss"
+    reference = old_log_prob > 0
+    probability = log_prob.exp()
+    shaped = probability / (probability + SHAPING)
+    ratio = (log_prob - old_log_prob).clamp(-20.0, 20.0).exp()
+    losses = -advantages * torch.where(reference, shaped, ratio)
+    loss = agg_loss(loss_mat=losses, loss_mask=response_mask, loss_agg_mode=loss_agg_mode, **config.global_batch_info)
+    mask = response_mask * reference
+    return loss, {"actor/luffy_reference_weight": masked_mean(shaped, mask).detach().item()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from uuid import uuid4
@@ -26,15 +27,16 @@ from verl.utils.tokenizer.chat_template import apply_chat_template
 
 from recipe.sage.channel import publish
 from recipe.sage.settings import read_config
-from sage.hinting import HintWriter, Reply
+from sage.hinting import HintWriter, request_seed
 from sage.prompts import PromptTemplates
-from sage.records import Hint, HintFailure, Prompt, Rollout, SkipReason
+from sage.records import Hint, HintFailure, Prompt, Rollout, SkipReason, Visit, VisitPlan
+from sage.sources import HintFile, Reply
 from sage.verify import load_verifier
 from sage.visit import run_visit
 
 logger = logging.getLogger(__name__)
-START_LEVEL = "sage_start_level"
-"""Batch field that the driver sets: the level of a prompt's first group."""
+PLAN = "sage_plan"
+"""Batch field that the driver sets: the `VisitPlan` of a prompt."""
 Session = tuple[list[AgentLoopOutput], dict[str, Any]]
 """Scored outputs of one rollout, and the keyword arguments that publishing them takes."""
 
@@ -49,7 +51,8 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sage = read_config(self.config)
-        self.schedule = self.sage.make_schedule()
+        self.schedule = self.sage.make_schedule(self.rollout_config.n)
+        self.hints = self.sage.open_hint_source()
         self.prompts = PromptTemplates.load(self.sage.prompts)
         self.verifier = load_verifier(self.sage.verifier)
         self._model_length = self.rollout_config.max_model_len or self.model_config.hf_config.max_position_embeddings
@@ -65,37 +68,37 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     ) -> None:
         """One prompt of verl's batch: validation as verl does it, training as a visit."""
         if trajectory["validate"]:
-            prompt.pop(START_LEVEL, None)
             return await super()._run_prompt(prompt, sampling_params, trajectory, trace)
         uid = prompt["uid"]
         sampling_params = sampling_params | self._engine_params
-        status = "failure"
+        outcome: Visit | SkipReason = SkipReason.ROLLOUT_ERROR
         await tq.async_kv_put(key=uid, partition_id="train", tag={"status": "running"})
         try:
             outcome = await self._visit_and_publish(prompt, sampling_params, trajectory, trace)
+        finally:  # whatever happens, the trainer must not wait for this prompt for ever
             await publish(uid, outcome)
             status = "failure" if isinstance(outcome, SkipReason) else "finished"
-        finally:  # whatever happens, the trainer must not wait for this prompt for ever
             await tq.async_kv_put(key=uid, partition_id="train", tag={"status": status})
 
     async def _visit_and_publish(
         self, row: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool
-    ) -> Any:
+    ) -> Visit | SkipReason:
         prompt = Prompt(row["prompt_id"], row["problem"], str(row["reward_model"]["ground_truth"]), row["solution"])
         messages = list(row["raw_prompt"])
-        start_level = row.pop(START_LEVEL)
-        group_size = self.rollout_config.n
+        plan: VisitPlan = row.pop(PLAN)
+        reference = self._reference(row) if self.schedule.references else None
 
         def hinted(text: str) -> list[dict[str, str]]:
             return self.prompts.hinted_messages(messages, prompt.problem, text)
 
         async def roll_out(hint: Hint | None) -> tuple[tuple[Rollout, ...], list[Session]]:
             context = {**row, "raw_prompt": hinted(hint.text) if hint else messages}
+            count = self.schedule.rollouts(hint.level if hint else 0)
             tasks = [
                 asyncio.create_task(
                     self._run_agent_loop(dict(sampling_params), trajectory, trace=trace, session_id=i, **context)
                 )
-                for i in range(group_size)
+                for i in range(self.rollout_config.n if isinstance(reference, HintFailure) else count)
             ]
             results = await asyncio.gather(*tasks, return_exceptions=True)  # let every sibling settle first
             sessions: list[Session] = []
@@ -104,26 +107,62 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
                     raise result
                 assert result is not None  # only validation publishes by itself
                 sessions.append(result)
-            return tuple(self._outcome(outputs[-1]) for outputs, _ in sessions), sessions
+            if isinstance(reference, list):
+                sessions.append(await self._score_reference(reference, sessions[0]))
+            rollouts = tuple(
+                self._outcome(outputs[-1], reference=i >= count) for i, (outputs, _) in enumerate(sessions)
+            )
+            return rollouts, sessions
 
         writer = HintWriter(
             prompt=prompt,
             rules=self.sage.hint_rules(),
             verifier=self.verifier,
-            ask=lambda level, seed: self._ask(prompt, level, seed),
+            ask=lambda level, attempt: self._ask(prompt, plan, trajectory["step"], level, attempt),
             fits=lambda text: len(self._encode(hinted(text))) <= self.rollout_config.prompt_length,
-            visit_key=trajectory["step"],
         )
         try:
-            visit, sessions = await run_visit(prompt, self.schedule, start_level, writer, roll_out)
+            visit, sessions = await run_visit(prompt, self.schedule, plan.levels, writer, roll_out)
         except VerifierError as error:
             logger.error("prompt %s skipped in step %s: %s", prompt.prompt_id, trajectory["step"], error)
             return SkipReason.VERIFIER_ERROR
-        for _, kwargs in sessions:
-            kwargs.pop("solution")  # long, and of no use downstream
+        if isinstance(reference, HintFailure):
+            visit = replace(visit, failures=(*visit.failures, reference))
+        plain = self._encode(messages) if self.sage.train_on == "plain" else None
         put = super()._agent_loop_postprocess
-        await asyncio.gather(*(put(outputs, False, **kwargs) for outputs, kwargs in sessions))
+        puts = []
+        for session_id, (outputs, kwargs) in enumerate(sessions):
+            if plain is not None:
+                outputs[-1].prompt_ids = plain
+            # solution: long, and of no use downstream
+            kwargs = {k: v for k, v in kwargs.items() if k != "solution"} | {"session_id": session_id}
+            puts.append(put(outputs, False, **kwargs))
+        await asyncio.gather(*puts)
         return visit
+
+    def _reference(self, row: dict[str, Any]) -> list[int] | HintFailure:
+        """Token ids of the reference solution as a rollout (LUFFY), or why there is none."""
+        text = row.get("reference_response") or row["solution"]
+        if not text:
+            return HintFailure.NO_SOLUTION
+        ids = [*self.tokenizer.encode(text, add_special_tokens=False), self.tokenizer.eos_token_id]
+        return ids if len(ids) <= self.rollout_config.response_length else HintFailure.SOLUTION_TOO_LONG
+
+    async def _score_reference(self, ids: list[int], sibling: Session) -> Session:
+        """The reference solution as one more scored rollout of a sibling's prompt."""
+        outputs, kwargs = sibling
+        output = outputs[-1].model_copy(
+            update={
+                "response_ids": ids,
+                "response_mask": [1] * len(ids),
+                "response_logprobs": [0.0] * len(ids),
+                "reward_score": None,
+                "extra_fields": {k: v for k, v in outputs[-1].extra_fields.items() if k != "reward_extra_info"},
+            }
+        )
+        scored = await self._agent_loop_postprocess(output, False, **kwargs)
+        assert scored is not None
+        return scored
 
     async def _run_agent_loop(
         self, sampling_params: dict[str, Any], trajectory: dict[str, Any], *, agent_name: str, **kwargs: Any
@@ -159,7 +198,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             raise VerifierError(f"the reward function raised {error.cause!r}") from error
         return outputs, kwargs
 
-    def _outcome(self, output: AgentLoopOutput) -> Rollout:
+    def _outcome(self, output: AgentLoopOutput, reference: bool) -> Rollout:
         """Reward and accuracy of a scored rollout; only the accuracy decides "solved"."""
         info = output.extra_fields["reward_extra_info"]
         if self.sage.solved_key not in info:
@@ -168,7 +207,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
                 "or set sage.solved_key"
             )
         correct = float(info[self.sage.solved_key]) >= self.sage.solved_threshold
-        return Rollout(float(output.reward_score), correct, sum(output.response_mask))
+        return Rollout(float(output.reward_score), correct, sum(output.response_mask), reference)
 
     def _encode(self, messages: list[dict[str, str]]) -> list[int]:
         ids = apply_chat_template(
@@ -180,22 +219,31 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         )
         return normalize_token_ids(ids)
 
-    async def _ask(self, prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:
-        """One hint request to the same engine, with sampling parameters of its own (never the validation ones)."""
-        assert prompt.solution is not None
-        ids = self._encode(self.prompts.hint_request(prompt.problem, prompt.solution, level))
-        if len(ids) + self.sage.hint_max_tokens > self._model_length:
+    async def _ask(self, prompt: Prompt, plan: VisitPlan, step: int, level: int, attempt: int) -> Reply | HintFailure:
+        """One hint request, with sampling parameters and a seed of its own (never the validation ones)."""
+        sage = self.sage
+        if isinstance(self.hints, HintFile):
+            return self.hints.draw(prompt.prompt_id, level, plan.number + attempt)
+        if not prompt.solution or prompt.solution.isspace():
+            return HintFailure.NO_SOLUTION
+        seed = request_seed(prompt.prompt_id, step, level, attempt)
+        asked = None if sage.hint_request == "json" else level
+        messages = self.prompts.hint_request(prompt.problem, prompt.solution, asked)
+        if self.hints is not None:
+            return await self.hints.ask(messages, sage.hint_temperature, sage.hint_top_p, sage.hint_max_tokens, seed)
+        ids = self._encode(messages)
+        if len(ids) + sage.hint_max_tokens > self._model_length:
             return HintFailure.SOLUTION_TOO_LONG
         begin = time.perf_counter()
         output = await self.llm_client.generate(
             request_id=uuid4().hex,
             prompt_ids=ids,
             sampling_params={
-                "temperature": self.sage.hint_temperature,
-                "top_p": self.sage.hint_top_p,
+                "temperature": sage.hint_temperature,
+                "top_p": sage.hint_top_p,
                 "top_k": -1,
                 "repetition_penalty": 1.0,
-                "max_tokens": self.sage.hint_max_tokens,
+                "max_tokens": sage.hint_max_tokens,
                 "seed": seed,
                 "logprobs": False,
                 **self._engine_params,

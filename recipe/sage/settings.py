@@ -8,6 +8,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sage.config import SageConfig, check_budget
 from sage.data import DataReport, check_training_files
+from sage.sources import HintFile
 
 VERL_VERSION = "0.9.1"
 """The verl whose V1 trainer, agent loop and TransferQueue formats this adapter knows."""
@@ -25,6 +26,24 @@ def read_config(config: DictConfig) -> SageConfig:
     values = OmegaConf.to_container(block, resolve=True)
     assert isinstance(values, dict)
     return SageConfig.from_mapping({str(key): value for key, value in values.items()})
+
+
+def why_not_skip(config: DictConfig) -> str | None:
+    """Why leaving out dead groups would change the update; None when it does not."""
+    actor, algorithm = config.actor_rollout_ref.actor, config.algorithm
+    correction = algorithm.get("rollout_correction") or {}
+    reasons = {
+        "actor_rollout_ref.actor.use_kl_loss=true": actor.use_kl_loss,
+        "algorithm.use_kl_in_reward=true": algorithm.use_kl_in_reward,
+        f"actor_rollout_ref.actor.entropy_coeff={actor.entropy_coeff}": actor.entropy_coeff != 0,
+        "actor_rollout_ref.actor.loss_scale_factor=null": actor.loss_agg_mode == "seq-mean-token-sum-norm"
+        and actor.loss_scale_factor is None,  # verl then divides by the longest response of the micro-batch
+        f"algorithm.adv_estimator={algorithm.adv_estimator}": algorithm.adv_estimator not in ("sage", "grpo"),
+        f"actor_rollout_ref.actor.policy_loss.loss_mode={actor.policy_loss.loss_mode}": actor.policy_loss.loss_mode
+        not in ("vanilla", "gspo", "luffy"),
+        "algorithm.rollout_correction": bool(correction.get("rollout_is") or correction.get("rollout_rs")),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
@@ -49,7 +68,18 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
             f"divide data.train_batch_size={data.train_batch_size}; both count prompts, not rollouts"
         )
     files = list(data.train_files) if isinstance(data.train_files, ListConfig) else [data.train_files]
-    report = check_training_files([str(f) for f in files], sage.uses_hints)
+    report = check_training_files([str(f) for f in files], sage.needs_solutions)
+    hints = sage.open_hint_source()
+    if isinstance(hints, HintFile) and not hints.covered(report.prompt_ids):
+        raise ValueError(
+            f"sage.hint_source={sage.hint_source} has no hint for any prompt id of {', '.join(map(str, files))}"
+        )
+    references = sage.make_schedule().references > 0
+    if references != (config.actor_rollout_ref.actor.policy_loss.loss_mode == "luffy"):
+        raise ValueError(
+            f"sage.schedule={sage.schedule} does not go with actor_rollout_ref.actor.policy_loss.loss_mode="
+            f"{config.actor_rollout_ref.actor.policy_loss.loss_mode}: use luffy in both or neither"
+        )
     steps = config.trainer.total_training_steps
     available = report.rows // data.train_batch_size * config.trainer.total_epochs
     if report.rows < data.train_batch_size:
@@ -71,9 +101,19 @@ def describe_run(config: DictConfig, sage: SageConfig, report: DataReport) -> st
     updates = prompts // actor.ppo_mini_batch_size * actor.ppo_epochs
     lines = [
         f"SAGE: schedule {sage.schedule}, levels 0..{sage.max_level if sage.uses_hints else 0}",
+        f"  hints  {sage.hint_source if sage.uses_hints else 'none'}",
         f"  data   {report.rows} prompts, {report.without_solution} of them without a solution (never hinted)",
         f"  step   {prompts} prompts x {rollout.n} rollouts = {prompts * rollout.n} rows, "
         f"{updates} updates of {actor.ppo_mini_batch_size} prompts ({actor.ppo_mini_batch_size * rollout.n} rows)",
+        _dead_groups(config, sage),
         f"  limits prompt {rollout.prompt_length} tokens (hint included), response {rollout.response_length} tokens",
     ]
     return "\n".join(lines)
+
+
+def _dead_groups(config: DictConfig, sage: SageConfig) -> str:
+    if not sage.skip_dead_groups:
+        return "  dead   groups of equal rewards are trained on like others (sage.skip_dead_groups=false)"
+    if reason := why_not_skip(config):
+        return f"  dead   groups of equal rewards are trained on like others, since skipping would change {reason}"
+    return "  dead   groups of equal rewards skip log-probs, forward and backward; the update stays the same"

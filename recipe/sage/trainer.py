@@ -1,16 +1,17 @@
 """verl's synchronous V1 trainer with the method's state: hooks only, no copy of `fit`.
 
-before rollout   each prompt's start level, from its state           _next_train_batch
-after rollout    visits joined to rows by uid, contexts asserted     _balance_batch
+before rollout   each prompt's plan, from its state                   _next_train_batch
+after rollout    visits joined to rows by uid, contexts asserted,
+                 dead groups taken out                               _balance_batch
 before update    metrics                                             _compute_advantage
-after update     state and history                                   _update_actor
+after update     state and history, dead groups put back             _update_actor
 checkpoints      state saved with them, restored from them           _save_checkpoint, _load_checkpoint
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 
 from recipe.sage import channel
-from recipe.sage.rollout import START_LEVEL
-from recipe.sage.settings import read_config
+from recipe.sage.algorithm import mark_references
+from recipe.sage.dead_groups import DeadGroups
+from recipe.sage.rollout import PLAN
+from recipe.sage.settings import read_config, why_not_skip
 from sage.metrics import token_metrics, visit_metrics
-from sage.records import SkipReason, Visit
+from sage.records import Action, SkipReason, Visit
 from sage.state import StateStore, VisitHistory
 
 STATE_FILE = "sage_state.parquet"
@@ -38,7 +41,7 @@ POLL_SECONDS = 0.1
 
 
 def check_groups(uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dict[str, Visit], group_size: int) -> None:
-    """Assert that every uid's rows are one group on one context.
+    """Assert that every uid's rows are one group on one context (two, where a hinted rollout was put into a group).
 
     Args:
         uids: uid of each row, in any order.
@@ -53,9 +56,11 @@ def check_groups(uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dic
     for uid, ids in zip(uids, prompt_ids, strict=True):
         contexts[uid].append(ids)
     for uid, rows in contexts.items():
-        if len(rows) != group_size or len(set(rows)) != 1 or uid not in visits:
+        scaffold = uid in visits and visits[uid].decision.action is Action.SCAFFOLD
+        sizes = sorted(Counter(rows).values())
+        if uid not in visits or sizes != ([1, group_size - 1] if scaffold else [group_size]):
             raise RuntimeError(
-                f"group {uid}: {len(rows)} rows of {group_size}, {len(set(rows))} contexts, visit {uid in visits}"
+                f"group {uid}: rows by context {sizes}, {group_size} rows in a group, visit {uid in visits}"
             )
 
 
@@ -65,11 +70,12 @@ class SageTrainer(PPOTrainerSync):
 
     def __init__(self, config: DictConfig) -> None:
         self.sage = read_config(config)
-        self.store = StateStore(self.sage.make_schedule())
+        self.store = StateStore(self.sage.make_schedule(config.actor_rollout_ref.rollout.n))
         self.history = VisitHistory(Path(config.trainer.default_local_dir) / HISTORY_FILE)
         self.dispatched: set[str] = set()
         self.visits: dict[str, Visit] = {}
         self.skips: list[SkipReason] = []
+        self.dead: DeadGroups | None = None
         super().__init__(config)
 
     def _build_replay_buffer(self) -> ReplayBuffer:
@@ -81,8 +87,9 @@ class SageTrainer(PPOTrainerSync):
     def _next_train_batch(self, num_prompts: int | None = None) -> TensorDict:
         batch = super()._next_train_batch(num_prompts)
         self.dispatched.update(batch["uid"])
-        levels = [self.store.start_level(prompt_id) for prompt_id in batch["prompt_id"]]
-        return tu.assign_non_tensor(batch, **{START_LEVEL: levels})
+        progress = (self.global_steps - 1) / self.total_training_steps
+        plans = [self.store.plan(prompt_id, self.global_steps, progress) for prompt_id in batch["prompt_id"]]
+        return tu.assign_non_tensor(batch, **{PLAN: plans})
 
     def _balance_batch(self, batch: KVBatchMeta, *args: Any, **kwargs: Any) -> KVBatchMeta:
         """Before verl pads and reorders the rows: collect the visits of this batch and check the groups."""
@@ -91,16 +98,28 @@ class SageTrainer(PPOTrainerSync):
         outcomes = channel.collect(self.dispatched)
         self.visits = {uid: o for uid, o in outcomes.items() if isinstance(o, Visit)}
         self.skips = [o for o in outcomes.values() if isinstance(o, SkipReason)]
-        self.skips += [SkipReason.ROLLOUT_ERROR] * (len(self.dispatched) - len(outcomes))
-        self.dispatched.clear()
+        self.dispatched -= set(outcomes)
         check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits, self._group_size())
+        self.dead = None
+        if self.sage.skip_dead_groups and why_not_skip(self.config) is None:
+            dead = {uid for uid in set(uids) if self.visits[uid].accepted.dead}
+            self.dead = DeadGroups(batch, dead, self._required_multiple(), self.tokenizer.eos_token_id)
+            batch = self.dead.live
         return super()._balance_batch(batch, *args, **kwargs)
+
+    def _required_multiple(self) -> int:
+        """What verl pads a batch to a multiple of."""
+        mapping = self.actor_rollout_wg._query_dispatch_info("actor")
+        return self._get_required_batch_multiple(max(mapping) + 1)
 
     def _group_size(self) -> int:
         return self.config.actor_rollout_ref.rollout.n
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_advantage(batch, metrics)
+        if self.store.schedule.references:
+            mark_references(batch, self.visits)
+        metrics["sage/groups/skipped"] = float(len(self.dead.uids)) if self.dead else 0.0
         metrics.update(visit_metrics(self.visits.values(), self.skips, self.sage.max_level))
         metrics.update(self._token_metrics(batch))
         return batch
@@ -118,7 +137,9 @@ class SageTrainer(PPOTrainerSync):
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """After the update: remember what was trained on."""
         batch = super()._update_actor(batch, metrics)
-        self.store.update(self.visits.values())
+        if self.dead:
+            batch = self.dead.put_back(batch)
+        self.store.update(self.visits.values(), self.global_steps)
         self.history.append(self.global_steps, self.visits)
         metrics["sage/never_solved"] = self.store.never_solved()
         metrics["sage/prompts_visited"] = float(len(self.store.prompts))

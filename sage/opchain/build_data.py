@@ -28,6 +28,7 @@ def row(problem: Problem, split: str, index: int) -> dict[str, Any]:
         "prompt": [{"role": "user", "content": plain_prompt(problem)}],
         "problem": problem.text,
         "solution": problem.solution,
+        "reference_response": problem.response,
         "ability": "reasoning",
         "reward_model": {"style": "rule", "ground_truth": problem.answer},
         "extra_info": {"split": split, "index": index},

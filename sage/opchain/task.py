@@ -89,6 +89,12 @@ class Problem:
         """The reference solution: label and state after 25, 50, 75 and 100% of the steps, without operations."""
         return "".join(self.checkpoint(level) for level in (1, 2, 3, 4))
 
+    @property
+    def response(self) -> str:
+        """The right response: every step with its right meaning (for SFT and LUFFY)."""
+        steps = zip(LABELS, self.operations, self.states, strict=False)
+        return "".join(label + name + digits(state) for label, name, state in steps) + "#" + self.answer
+
     def checkpoint(self, level: int) -> str:
         """Label and right state after ``ceil(n * level / 4)`` of n steps: the text of an ideal hint of that level."""
         step = self.checkpoint_step(level)

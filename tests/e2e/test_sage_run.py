@@ -45,7 +45,8 @@ def resumed(tmp_path_factory, small_data, run) -> Run:
 def replay(history: list[dict], until: int) -> StateStore:
     """The state as the history tells it."""
     store = StateStore(Sage(3))
-    store.update(Visit.from_json(json.dumps(line)) for line in history if line["step"] <= until)
+    for step in range(1, until + 1):
+        store.update([Visit.from_json(json.dumps(line)) for line in history if line["step"] == step], step)
     return store
 
 

@@ -49,7 +49,7 @@ def test_sage_light_raises_levels_between_visits(tmp_path):
     for step in range(1, 5):
         visits = [Visit.from_json(json.dumps(line)) for line in run.history if line["step"] == step]
         assert len(visits) == 16 and all(len(v.groups) == 1 for v in visits)
-        assert all(v.start_level == store.start_level(v.prompt_id) for v in visits)
-        store.update(visits)
+        assert all(v.plan == store.plan(v.prompt_id, step, 0.0).levels for v in visits)
+        store.update(visits, step)
     assert run.metrics[1]["sage/hint_usage"] == 0, "no previous visit, no hint"
     assert run.metrics[4]["sage/prompts/level_3"] > 0

@@ -1,5 +1,6 @@
 """Composed configurations: the defaults, every rejection, and the sentence that goes with it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
 
-from recipe.sage.settings import check_run, describe_run, read_config
+from recipe.sage.settings import check_run, describe_run, read_config, why_not_skip
 from sage.opchain.build_data import build
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,10 @@ def config(data, *overrides, name="tiny_cpu"):
         )
 
 
+def ids(data):
+    return pq.read_table(data / "train.parquet", columns=["prompt_id"])["prompt_id"].to_pylist()
+
+
 def change(data, tmp_path, edit):
     """A copy of the training file with edited rows."""
     rows = pq.read_table(data / "train.parquet").to_pylist()
@@ -43,7 +48,7 @@ def test_the_tiny_configuration_is_accepted_and_described(data):
     sage, report = check_run(run)
     text = describe_run(run, sage, report)
     assert sage.schedule == "sage" and report.rows == 32 and report.without_solution == 0
-    assert "16 prompts x 8 rollouts = 128 rows, 1 updates of 16 prompts (128 rows)" in text
+    assert "16 prompts x 8 rollouts = 128 rows, 2 updates of 8 prompts (64 rows)" in text
 
 
 @pytest.mark.parametrize(
@@ -54,7 +59,13 @@ def test_the_tiny_configuration_is_accepted_and_described(data):
         ("sage.alpha=0", "strictly between 0 and 1"),
         ("sage.alpha=1.0", "strictly between 0 and 1"),
         ("sage.alpha=high", "must be of type float"),
-        ("sage.schedule=sagelight", "must be one of grpo, sage, sage-light"),
+        ("sage.schedule=sagelight", "must be one of grpo, fixed-1"),
+        ("sage.schedule=nowhere:Thing", "cannot be imported"),
+        ("sage.schedule=sage.records:Visit", "not a subclass of sage.schedule.Schedule"),
+        ("sage.hint_source=offline", "must be online, the path of"),
+        ("sage.hint_source=none.jsonl", "write one with scripts/write_hints.py"),
+        ("sage.train_on=both", "must be hinted or plain"),
+        ("sage.schedule=luffy", "use luffy in both or neither"),
         ("sage.max_level=0", "use sage.schedule=grpo"),
         ("sage.hint_temperature=0", "every retry repeats the first answer"),
         ("sage.hint_request=both", "must be json or level"),
@@ -125,15 +136,43 @@ def test_an_unset_block_is_named():
         read_config(OmegaConf.create({}))
 
 
-@pytest.mark.parametrize("method", ["sage", "grpo"])
+@pytest.mark.parametrize("method", sorted(p.stem for p in (ROOT / "recipe/sage/config/method").glob("*.yaml")))
+def test_every_method_is_one_value_of_the_configuration(method, data, tmp_path):
+    hints = tmp_path / "hints.jsonl"
+    hints.write_text("".join(json.dumps({"prompt_id": i, "level": 1, "hint": "h"}) + "\n" for i in ids(data)))
+    run = config(data, f"method={method}", f"sage.hint_source={hints}")
+    sage, report = check_run(run)
+    assert sage.schedule in (method, "sage", "grpo")
+    assert "dead   groups of equal rewards skip" in describe_run(run, sage, report)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "actor_rollout_ref.actor.use_kl_loss=true",
+        "algorithm.use_kl_in_reward=true",
+        "actor_rollout_ref.actor.entropy_coeff=0.01",
+        "algorithm.adv_estimator=rloo",
+        "actor_rollout_ref.actor.policy_loss.loss_mode=clip_cov",
+        "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-sum-norm",
+    ],
+)
+def test_dead_groups_are_trained_on_where_skipping_them_would_change_the_update(override, data):
+    run = config(data, override)
+    assert why_not_skip(config(data)) is None and why_not_skip(run)
+    assert "trained on like others, since skipping would change" in describe_run(run, *check_run(run))
+
+
+@pytest.mark.parametrize("method", ["sage", "grpo", "luffy"])
 def test_the_gpu_scripts_compose_with_the_papers_settings(method, data, tmp_path):
     """The real script, with a python that prints the command instead of running it."""
     fake = tmp_path / "python3"
     fake.write_text('#!/bin/sh\nfor a in "$@"; do printf "%s\\n" "$a"; done\n')
     fake.chmod(0o755)
     output = subprocess.run(
-        ["bash", str(ROOT / f"examples/run_qwen2.5-7b_{method}.sh"), "trainer.nnodes=2"],
+        ["bash", str(ROOT / "examples/run_qwen2.5-7b.sh"), "trainer.nnodes=2"],
         env={
+            "METHOD": method,
             "PATH": f"{tmp_path}:/usr/bin:/bin",
             "OUTPUT_DIR": str(tmp_path / "out"),
         },
@@ -150,7 +189,8 @@ def test_the_gpu_scripts_compose_with_the_papers_settings(method, data, tmp_path
     assert (run.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n) == (128, 64, 8)
     assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.use_kl_loss) == (0.2, 0.28, False)
     assert (run.trainer.total_training_steps, run.trainer.test_freq) == (500, 50)
-    assert actor.optim.lr == 1e-6 and actor.loss_agg_mode == "token-mean"
+    assert actor.optim.lr == 1e-6
+    assert actor.loss_agg_mode == ("seq-mean-token-sum-norm" if method == "luffy" else "token-mean")
     assert (rollout.val_kwargs.temperature, rollout.val_kwargs.top_p) == (0.6, 0.95)
     assert run.trainer.nnodes == 2, "arguments of the caller come last"
 

@@ -88,7 +88,7 @@ def test_dr_grpo_takes_off_only_the_mean():
 
 def visits(*uids):
     group = Group(0, (Rollout(0.0, False, 1),) * 2)
-    return {uid: Visit(uid, 0, (group,), Decision(Action.ACCEPT, Reason.SOLVED, 0)) for uid in uids}
+    return {uid: Visit(uid, (0,), (group,), Decision(Action.ACCEPT, Reason.SOLVED, 0)) for uid in uids}
 
 
 def test_groups_are_accepted_in_any_order():
@@ -98,8 +98,8 @@ def test_groups_are_accepted_in_any_order():
 @pytest.mark.parametrize(
     "uids, prompts, known, message",
     [
-        (["a", "a"], [(1, 2), (1, 3)], ["a"], "2 contexts"),
-        (["a", "a", "a"], [(1,)] * 3, ["a"], "3 rows of 2"),
+        (["a", "a"], [(1, 2), (1, 3)], ["a"], r"rows by context \[1, 1\]"),
+        (["a", "a", "a"], [(1,)] * 3, ["a"], r"rows by context \[3\], 2 rows"),
         (["a", "a"], [(1,)] * 2, [], "visit False"),
     ],
 )

@@ -20,15 +20,22 @@ def group(level, successes, hint=None):
 
 
 VISITS = [
-    Visit("a", 0, (group(0, 4),), Decision(Action.ACCEPT, Reason.SOLVED, 0)),
+    Visit("a", (0, 1, 2, 3), (group(0, 4),), Decision(Action.ACCEPT, Reason.SOLVED, 0)),
     Visit(
         "b",
-        0,
+        (0, 1, 2, 3),
         (group(0, 0), group(1, 0, "h1"), group(2, 2, "h2")),
         Decision(Action.ACCEPT, Reason.SOLVED, 2),
         (HintRequest(1, RequestOutcome.LEAK, 5, 0.5), HintRequest(1, RequestOutcome.USED, 6, 0.5)),
     ),
-    Visit("c", 0, (group(0, 0),), Decision(Action.GIVE_UP, Reason.HINT_MISSING, 0), (), (HintFailure.NO_SOLUTION,)),
+    Visit(
+        "c",
+        (0, 1, 2, 3),
+        (group(0, 0),),
+        Decision(Action.GIVE_UP, Reason.HINT_MISSING, 0),
+        (),
+        (HintFailure.NO_SOLUTION,),
+    ),
 ]
 
 
@@ -43,6 +50,7 @@ def test_visit_metrics_by_hand():
         "groups/all_correct_before": 1,
         "groups/all_fail_after": 1,
         "groups/all_correct_after": 1,
+        "groups/dead": 2,
         "groups/accuracy": (1 + 0.5 + 0) / 3,
         "hint_requests/leak": 1,
         "hint_requests/used": 1,

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sage.records import Action, Decision, Group, PromptState, Reason, Rollout, Visit
-from sage.schedule import Sage, SageLight
+from sage.schedule import SCHEDULES, Sage, SageCalibrated
 from sage.state import StateStore, VisitHistory
 
 
@@ -16,67 +16,73 @@ def visit(prompt_id: str, outcomes: list[tuple[int, int]], hint: str = "h") -> V
         Group(level, tuple(Rollout(float(i < n), i < n, 3) for i in range(4)), f"{hint}{level}" if level else None)
         for level, n in outcomes
     )
-    return Visit(prompt_id, outcomes[0][0], groups, Decision(Action.ACCEPT, Reason.SOLVED, outcomes[-1][0]))
+    return Visit(
+        prompt_id,
+        tuple(level for level, _ in outcomes),
+        groups,
+        Decision(Action.ACCEPT, Reason.SOLVED, outcomes[-1][0]),
+    )
 
 
-def draw_step(store: StateStore, rng: random.Random) -> list[Visit]:
+def draw_step(store: StateStore, rng: random.Random, step: int) -> list[Visit]:
     ids = rng.sample(range(40), 8)
     visits = []
     for i in ids:
-        start = store.start_level(f"id{i}")
-        outcomes = [(start, rng.choice([0, 0, 1, 4]))]
-        while isinstance(store.schedule, Sage) and outcomes[-1][1] == 0 and outcomes[-1][0] < 3:
-            outcomes.append((outcomes[-1][0] + 1, rng.choice([0, 2])))
+        outcomes = []
+        for level in store.plan(f"id{i}", step, 0.5).levels:
+            outcomes.append((level, rng.choice([0, 0, 1, 4])))
+            if outcomes[-1][1]:
+                break
         visits.append(visit(f"id{i}", outcomes))
     return visits
 
 
 def test_update_counts_every_group_and_keeps_the_last_hint():
     store = StateStore(Sage(3))
-    store.update([visit("a", [(0, 0), (1, 0), (2, 3)])])
+    store.update([visit("a", [(0, 0), (1, 0), (2, 3)])], 1)
     assert store.prompts["a"] == PromptState(2, 1, (4, 4, 4, 0), (0, 0, 3, 0), "h2")
-    store.update([visit("a", [(0, 1)])])
+    store.update([visit("a", [(0, 1)])], 1)
     assert store.prompts["a"] == PromptState(0, 2, (8, 4, 4, 0), (1, 0, 3, 0), "h2")
     assert store.prompts["a"].ever_solved and store.never_solved() == 0.0
 
 
 def test_never_solved_is_a_fraction_of_the_visited():
     store = StateStore(Sage(3))
-    store.update([visit("a", [(0, 0), (1, 0), (2, 0), (3, 0)]), visit("b", [(0, 4)])])
+    store.update([visit("a", [(0, 0), (1, 0), (2, 0), (3, 0)]), visit("b", [(0, 4)])], 1)
     assert store.never_solved() == 0.5
 
 
-@pytest.mark.parametrize("schedule", [Sage(3), SageLight(3)])
+@pytest.mark.parametrize("schedule", [make(max_level=3) for make in SCHEDULES.values()])
 def test_state_does_not_depend_on_the_order_of_a_batch(schedule):
     one, two = StateStore(schedule), StateStore(schedule)
     rng, shuffle = random.Random(1), random.Random(2)
-    for _ in range(30):
-        visits = draw_step(one, rng)
-        one.update(visits)
+    for step in range(30):
+        visits = draw_step(one, rng, step)
+        one.update(visits, step)
         shuffle.shuffle(visits)
-        two.update(visits)
-    assert one.prompts == two.prompts
+        two.update(visits, step)
+    assert one.prompts == two.prompts and one.calibration == two.calibration
 
 
-@pytest.mark.parametrize("schedule", [Sage(3), SageLight(3)])
+@pytest.mark.parametrize("schedule", [make(max_level=3) for make in SCHEDULES.values()])
 def test_a_resumed_run_has_the_state_of_an_unbroken_one(schedule, tmp_path):
     unbroken, rng = StateStore(schedule), random.Random(5)
     for step in range(20):
         if step == 10:
             unbroken.save(tmp_path / "state.parquet", {"step": step})
             rng_state = rng.getstate()
-        unbroken.update(draw_step(unbroken, rng))
+        unbroken.update(draw_step(unbroken, rng, step), step)
     resumed, rng = StateStore(schedule), random.Random()
     assert resumed.load(tmp_path / "state.parquet") == {"step": 10}
     rng.setstate(rng_state)
-    for _ in range(10):
-        resumed.update(draw_step(resumed, rng))
-    assert resumed.prompts == unbroken.prompts
+    for step in range(10, 20):
+        resumed.update(draw_step(resumed, rng, step), step)
+    assert resumed.prompts == unbroken.prompts and resumed.calibration == unbroken.calibration
 
 
 def test_save_is_atomic_and_reads_back_any_text(tmp_path):
     store = StateStore(Sage(3))
-    store.update([visit('π/\n"x"', [(0, 0), (1, 1)], hint="\\frac{\\theta}{\n}")])
+    store.update([visit('π/\n"x"', [(0, 0), (1, 1)], hint="\\frac{\\theta}{\n}")], 1)
     path = tmp_path / "deep" / "state.parquet"
     store.save(path)
     store.save(path)
@@ -89,7 +95,7 @@ def test_save_is_atomic_and_reads_back_any_text(tmp_path):
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     store = StateStore(Sage(3))
     path = tmp_path / "state.parquet"
-    store.update([visit("a", [(0, 1)])])
+    store.update([visit("a", [(0, 1)])], 1)
     store.save(path)
     before = path.read_bytes()
 
@@ -97,7 +103,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(pq, "write_table", fail)
-    store.update([visit("b", [(0, 1)])])
+    store.update([visit("b", [(0, 1)])], 1)
     with pytest.raises(OSError):
         store.save(path)
     assert path.read_bytes() == before
@@ -109,6 +115,9 @@ def test_load_refuses_what_it_does_not_know(tmp_path):
     StateStore(Sage(2)).save(tmp_path / "two.parquet")
     with pytest.raises(ValueError, match="max_level=2"):
         StateStore(Sage(3)).load(tmp_path / "two.parquet")
+    StateStore(Sage(3)).save(tmp_path / "plain.parquet")
+    with pytest.raises(ValueError, match="without forecasts"):
+        StateStore(SageCalibrated(3)).load(tmp_path / "plain.parquet")
 
 
 def test_64k_prompts_are_small_and_fast(tmp_path):

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from sage.hinting import HintRules, HintWriter, Reply, request_seed
+from sage.hinting import HintRules, HintWriter, request_seed
 from sage.records import Action, Hint, HintFailure, Prompt, Reason, RequestOutcome, Rollout, Visit
-from sage.schedule import Grpo, Sage, SageLight
+from sage.schedule import Grpo, Sage, SageLight, ScafGrpo
+from sage.sources import Reply
 from sage.verify import ExactVerifier
 from sage.visit import run_visit
 
@@ -19,11 +20,11 @@ class Engine:
 
     def __init__(self, answers=(), successes=(0, 0, 0, 0), size=4):
         self.answers, self.successes, self.size = list(answers), successes, size
-        self.seeds, self.asked, self.contexts = [], [], []
+        self.attempts, self.asked, self.contexts = [], [], []
 
-    async def ask(self, level, seed):
+    async def ask(self, level, attempt):
         self.asked.append(level)
-        self.seeds.append(seed)
+        self.attempts.append(attempt)
         answer = self.answers.pop(0)
         return answer if isinstance(answer, HintFailure) else Reply(answer, len(answer), 0.1)
 
@@ -31,30 +32,37 @@ class Engine:
         self.contexts.append(hint)
         solved = self.successes[hint.level if hint else 0]
         rollouts = tuple(Rollout(float(i < solved), i < solved, 5) for i in range(self.size))
-        return rollouts, (hint, len(self.contexts))
+        return rollouts, [(hint, i) for i in range(self.size)]
 
 
 def run(
-    engine, schedule=None, start=0, request="level", retries=1, leak="refuse", prompt=PROMPT, fits=lambda text: True
+    engine,
+    schedule=None,
+    plan=(0, 1, 2, 3),
+    request="level",
+    retries=1,
+    leak="refuse",
+    prompt=PROMPT,
+    fits=lambda text: True,
 ):
     rules = HintRules(3, request, retries, leak)
-    writer = HintWriter(prompt, rules, ExactVerifier(), engine.ask, fits, visit_key=7)
-    return asyncio.run(run_visit(prompt, schedule or Sage(3), start, writer, engine.roll_out))
+    writer = HintWriter(prompt, rules, ExactVerifier(), engine.ask, fits)
+    return asyncio.run(run_visit(prompt, schedule or Sage(3), plan, writer, engine.roll_out))
 
 
 def test_a_solved_prompt_asks_for_no_hint():
     engine = Engine(successes=(1, 0, 0, 0))
-    visit, payload = run(engine)
+    visit, published = run(engine)
     assert engine.asked == [] and len(visit.groups) == 1 and visit.decision.reason is Reason.SOLVED
-    assert payload == (None, 1)
+    assert published == [(None, i) for i in range(4)]
 
 
 def test_escalation_publishes_only_the_last_group():
     engine = Engine(["key idea", "method"], successes=(0, 0, 3, 4))
-    visit, (hint, count) = run(engine)
+    visit, published = run(engine)
     assert engine.asked == [1, 2]
     assert [g.level for g in visit.groups] == [0, 1, 2]
-    assert hint == Hint(2, "method") and count == 3
+    assert published == [(Hint(2, "method"), i) for i in range(4)]
     assert visit.accepted.hint == "method" and visit.accepted.successes == 3
 
 
@@ -67,40 +75,38 @@ def test_a_prompt_that_no_level_solves_is_given_up_at_the_top():
 def test_one_json_answer_serves_all_levels():
     answer = json.dumps({"level_1": "one", "level_2": "two", "level_3": "three"})
     engine = Engine([answer], successes=(0, 0, 0, 1))
-    visit, (hint, _) = run(engine, request="json")
-    assert engine.asked == [None] and hint == Hint(3, "three") and len(visit.requests) == 1
+    visit, [(hint, _), *_] = run(engine, request="json")
+    assert engine.asked == [1] and hint == Hint(3, "three") and len(visit.requests) == 1
 
 
 def test_a_truncated_json_answer_serves_its_early_levels_and_is_asked_again_for_the_rest():
     engine = Engine(['{"level_1": "one", "level_2": "tw', '{"level_2": "two"}'], successes=(0, 0, 1, 1))
-    visit, (hint, _) = run(engine, request="json")
-    assert hint == Hint(2, "two") and engine.asked == [None, None]
+    visit, [(hint, _), *_] = run(engine, request="json")
+    assert hint == Hint(2, "two") and engine.asked == [1, 2]
     assert [r.outcome for r in visit.requests] == [RequestOutcome.USED, RequestOutcome.USED]
 
 
 def test_when_every_hint_fails_to_parse_the_plain_group_is_kept_and_counted():
     engine = Engine([""] * 6)
-    visit, (hint, _) = run(engine)
+    visit, [(hint, _), *_] = run(engine)
     assert hint is None and [g.level for g in visit.groups] == [0]
     assert visit.failures == (HintFailure.PARSE,) * 3
     assert visit.decision == visit.decision.__class__(Action.GIVE_UP, Reason.HINT_MISSING, 0)
     assert len(visit.requests) == 6
 
 
-def test_retries_are_new_draws_and_repeat_with_the_run():
-    answers = ["", "", "usable"]
-    first, second = Engine(answers, (0, 1, 1, 1)), Engine(answers, (0, 1, 1, 1))
-    run(first, retries=2)
-    run(second, retries=2)
-    assert len(set(first.seeds)) == len(first.seeds) == 3
-    assert first.seeds == second.seeds
-    assert all(0 <= seed < 2**31 for seed in first.seeds)
-    assert request_seed("a", 1) != request_seed("a", 2)
+def test_attempts_are_counted_and_each_has_a_seed_that_repeats_with_the_run():
+    engine = Engine(["", "", "usable"], (0, 1, 1, 1))
+    run(engine, retries=2)
+    assert engine.asked == [1, 1, 1] and engine.attempts == [0, 1, 2]
+    seeds = [request_seed("id", 7, 1, attempt) for attempt in range(1000)]
+    assert len(set(seeds)) == 1000 and all(0 <= seed < 2**31 for seed in seeds)
+    assert seeds == [request_seed("id", 7, 1, attempt) for attempt in range(1000)]
 
 
 def test_a_leaking_hint_is_refused_and_retried():
     engine = Engine(["the answer is 12345", "think of primes"], successes=(0, 1, 1, 1))
-    visit, (hint, _) = run(engine)
+    visit, [(hint, _), *_] = run(engine)
     assert hint.text == "think of primes"
     assert [r.outcome for r in visit.requests] == [RequestOutcome.LEAK, RequestOutcome.USED]
 
@@ -112,16 +118,19 @@ def test_a_hint_that_always_leaks_is_missing_with_that_reason():
 
 def test_a_leaking_hint_can_be_redacted():
     engine = Engine(["add to get 12345 at the end"], successes=(0, 1, 1, 1))
-    visit, (hint, _) = run(engine, leak="redact")
+    visit, [(hint, _), *_] = run(engine, leak="redact")
     assert "12345" not in hint.text and "add" in hint.text
     assert visit.requests[0].outcome is RequestOutcome.REDACTED
 
 
-@pytest.mark.parametrize("solution", [None, "", "  \n"])
-def test_a_missing_solution_is_never_replaced_by_the_answer(solution):
-    engine = Engine()
-    visit, _ = run(engine, prompt=Prompt("p", "problem", "12345", solution))
-    assert engine.asked == [] and visit.failures == (HintFailure.NO_SOLUTION,)
+def test_a_missing_solution_ends_the_visit_at_once():
+    visit, _ = run(Engine([HintFailure.NO_SOLUTION]))
+    assert visit.failures == (HintFailure.NO_SOLUTION,) and len(visit.groups) == 1
+
+
+def test_a_level_that_is_not_in_the_file_is_passed_over():
+    visit, [(hint, _), *_] = run(Engine([HintFailure.NOT_IN_FILE, "two"], (0, 0, 1, 1)), request="verbatim")
+    assert hint == Hint(2, "two") and visit.failures == (HintFailure.NOT_IN_FILE,)
 
 
 def test_a_solution_that_is_too_long_ends_the_visit_at_once():
@@ -130,20 +139,22 @@ def test_a_solution_that_is_too_long_ends_the_visit_at_once():
 
 
 def test_a_hint_that_does_not_fit_the_prompt_is_refused():
-    visit, (hint, _) = run(Engine(["much too long", "ok"], successes=(0, 1, 1, 1)), fits=lambda text: len(text) < 5)
+    visit, [(hint, _), *_] = run(
+        Engine(["much too long", "ok"], successes=(0, 1, 1, 1)), fits=lambda text: len(text) < 5
+    )
     assert hint.text == "ok" and visit.requests[0].outcome is RequestOutcome.PROMPT_TOO_LONG
 
 
 def test_sage_light_rolls_out_once_at_its_level_and_goes_plain_without_a_hint():
-    visit, (hint, _) = run(Engine(["method"], successes=(0, 0, 0, 0)), SageLight(3), start=2)
+    visit, [(hint, _), *_] = run(Engine(["method"], successes=(0, 0, 0, 0)), SageLight(3), plan=(2,))
     assert hint == Hint(2, "method") and len(visit.groups) == 1
-    visit, (hint, _) = run(Engine(["", ""]), SageLight(3), start=2)
+    visit, [(hint, _), *_] = run(Engine(["", ""]), SageLight(3), plan=(2,))
     assert hint is None and [g.level for g in visit.groups] == [0]
 
 
 def test_grpo_rolls_out_once():
     engine = Engine()
-    visit, _ = run(engine, Grpo(3))
+    visit, _ = run(engine, Grpo(3), plan=(0,))
     assert engine.asked == [] and len(visit.groups) == 1
 
 
@@ -166,14 +177,14 @@ def test_visits_run_side_by_side_without_a_barrier():
         async def roll_out(hint):
             await asyncio.sleep(seconds)
             order.append((name, hint.level if hint else 0))
-            return (Rollout(float(bool(hint)), bool(hint), 1),) * 2, None
+            return (Rollout(float(bool(hint)), bool(hint), 1),) * 2, [None, None]
 
-        async def ask(level, seed):
+        async def ask(level, attempt):
             return Reply("hint", 1, 0.0)
 
         prompt = Prompt(name, "x", "12345", "s")
-        writer = HintWriter(prompt, HintRules(3, "level", 0, "refuse"), ExactVerifier(), ask, lambda t: True, 0)
-        await run_visit(prompt, Sage(3), 0, writer, roll_out)
+        writer = HintWriter(prompt, HintRules(3, "level", 0, "refuse"), ExactVerifier(), ask, lambda t: True)
+        await run_visit(prompt, Sage(3), (0, 1, 2, 3), writer, roll_out)
 
     async def both():
         await asyncio.gather(visit("slow", 0.2), visit("fast", 0.01))
@@ -187,3 +198,27 @@ def test_a_visit_survives_json_with_latex_and_line_breaks():
     visit, _ = run(engine)
     assert "\n" not in visit.to_json()
     assert Visit.from_json(visit.to_json()) == visit
+
+
+def test_a_plan_may_leave_levels_out_and_goes_plain_when_no_hint_can_be_had():
+    visit, [(hint, _), *_] = run(Engine(["a", "c"], successes=(0, 0, 9, 2)), plan=(1, 3))
+    assert [g.level for g in visit.groups] == [1, 3] and hint.level == 3
+    visit, [(hint, _), *_] = run(Engine([""] * 4), plan=(1, 3))
+    assert [g.level for g in visit.groups] == [0] and hint is None and len(visit.failures) == 2
+
+
+def test_scaf_grpo_puts_the_first_hinted_success_into_the_plain_group():
+    """By hand: G = 4, two of the level-2 rollouts are correct; rollouts 0-2 of the plain group and the first stay."""
+    engine = Engine(["one", "two"], successes=(0, 0, 2, 4))
+    visit, published = run(engine, ScafGrpo(3, 4))
+    assert visit.decision.action is Action.SCAFFOLD and [g.level for g in visit.groups] == [0, 1, 2]
+    assert published == [(None, 0), (None, 1), (None, 2), (Hint(2, "two"), 0)]
+    assert [r.reward for r in visit.accepted.rollouts] == [0, 0, 0, 1] and visit.accepted.level == 2
+    assert Visit.from_json(visit.to_json()).accepted == visit.accepted
+
+
+def test_scaf_grpo_keeps_the_plain_group_when_it_is_solved_or_no_hint_helps():
+    for successes, action in (((1, 4, 4, 4), Action.ACCEPT), ((0, 0, 0, 0), Action.GIVE_UP)):
+        visit, published = run(Engine(["a", "b", "c"], successes), ScafGrpo(3, 4))
+        assert visit.decision.action is action and published == [(None, i) for i in range(4)]
+        assert visit.accepted == visit.groups[0]

@@ -1,0 +1,110 @@
+"""``python -m recipe.sage.preview [the overrides of a run]``: what the model will read, before anything is trained.
+
+Prints, for a few rows of the training file, the plain prompt, the hint request and the hinted prompt exactly as the
+model's chat template renders them, with their lengths against the run's limits; then counts over all rows. Loads the
+tokenizer, no model. ``+preview.rows=N`` sets how many rows are shown (default 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import hydra
+import pyarrow.parquet as pq
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from verl.utils import hf_tokenizer
+
+from recipe.sage.settings import check_run
+from sage.prompts import PromptTemplates
+from sage.records import HintFailure
+from sage.sources import HintFile
+
+EXAMPLE = "(the hint)"
+
+
+class Preview:
+    """Renders rows and measures them against the limits of a run."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self.sage, _ = check_run(config)
+        self.tokenizer = hf_tokenizer(config.actor_rollout_ref.model.path)
+        self.templates = PromptTemplates.load(self.sage.prompts)
+        self.template_kwargs = dict(config.data.get("apply_chat_template_kwargs", {}))
+        rollout = config.actor_rollout_ref.rollout
+        self.prompt_length = rollout.prompt_length
+        self.model_length = rollout.max_model_len or rollout.prompt_length + rollout.response_length
+        source = self.sage.open_hint_source()
+        self.hints = source if isinstance(source, HintFile) else None
+
+    def render(self, messages: Sequence[dict[str, str]]) -> str:
+        """The text that the model reads."""
+        text = self.tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=True, tokenize=False, **self.template_kwargs
+        )
+        assert isinstance(text, str)
+        return text
+
+    def length(self, messages: Sequence[dict[str, str]]) -> int:
+        """Tokens of the rendered messages."""
+        return len(self.tokenizer(self.render(messages), add_special_tokens=False)["input_ids"])
+
+    def contexts(self, row: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
+        """The messages of each context of a row."""
+        hint, asked = EXAMPLE, None if self.sage.hint_request == "json" else 1
+        if self.hints:
+            found = self.hints.draw(row["prompt_id"], 1, 0)
+            hint = found.text if not isinstance(found, HintFailure) else EXAMPLE
+        contexts = {"plain": list(row["prompt"])}
+        if self.sage.uses_hints:
+            if not self.hints and row["solution"]:
+                contexts["hint request"] = self.templates.hint_request(row["problem"], row["solution"], asked)
+            contexts["hinted"] = self.templates.hinted_messages(list(row["prompt"]), row["problem"], hint)
+        return contexts
+
+    def limit(self, kind: str) -> int:
+        """Longest context of a kind, in tokens."""
+        return self.model_length - self.sage.hint_max_tokens if kind == "hint request" else self.prompt_length
+
+    def show(self, row: dict[str, Any]) -> str:
+        """A row's contexts as text."""
+        parts = [f"== {row['prompt_id']}"]
+        for kind, messages in self.contexts(row).items():
+            parts.append(f"-- {kind}: {self.length(messages)} of at most {self.limit(kind)} tokens")
+            parts.append(self.render(messages))
+        return "\n".join(parts)
+
+    def count(self, rows: Sequence[dict[str, Any]]) -> str:
+        """How many rows exceed a limit, by kind of context."""
+        lengths: dict[str, list[int]] = {}
+        for row in rows:
+            for kind, messages in self.contexts(row).items():
+                lengths.setdefault(kind, []).append(self.length(messages))
+        effect = {"hint request": "get no hint (counted as solution_too_long)", "hinted": "leave no room for a hint"}
+        lines = [f"== all {len(rows)} rows"]
+        for kind, values in lengths.items():
+            over = sum(value > self.limit(kind) for value in values)
+            what = effect.get(kind, "end the run unless data.filter_overlong_prompts=true")
+            lines.append(
+                f"-- {kind}: {len(values)} rows, median {sorted(values)[len(values) // 2]}, longest {max(values)} of "
+                f"at most {self.limit(kind)} tokens; {over} too long{f', which {what}' if over else ''}"
+            )
+        return "\n".join(lines)
+
+
+@hydra.main(config_path="config", config_name="sage_trainer", version_base=None)
+def main(config: DictConfig) -> None:
+    """Print the preview of a run."""
+    preview = Preview(config)
+    files = (
+        list(config.data.train_files) if isinstance(config.data.train_files, ListConfig) else [config.data.train_files]
+    )
+    columns = ["prompt_id", "problem", "solution", "prompt"]
+    rows = [row for file in files for row in pq.read_table(file, columns=columns).to_pylist()]
+    for row in rows[: OmegaConf.select(config, "preview.rows", default=2)]:
+        print(preview.show(row))
+    print(preview.count(rows))
+
+
+if __name__ == "__main__":
+    main()

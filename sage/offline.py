@@ -1,0 +1,105 @@
+"""Writing a hint file ahead of training: every prompt, every draw, every level, checked like an online hint.
+
+The file is JSONL and grows as hints come in, so that an interrupted run goes on where it was; what could not be written
+is in ``<file>.failures.jsonl`` with its reason, and is not tried again either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import IO
+
+from sage.hinting import HintRules, HintWriter, request_seed
+from sage.records import HintFailure, Prompt
+from sage.sources import Reply
+from sage.verify import Verifier
+
+AskAny = Callable[[Prompt, int | None, int], Awaitable[Reply | HintFailure]]
+"""``await ask(prompt, level, seed)``: one hint request; level None asks for all levels as JSON."""
+
+
+def failures_path(path: Path) -> Path:
+    """Where what could not be written is noted."""
+    return path.with_name(path.name + ".failures.jsonl")
+
+
+def already_done(path: Path) -> set[tuple[str, int, int]]:
+    """(prompt id, level, draw) of every hint and failure on file; a line cut off by an interruption is dropped."""
+    done = set()
+    for file in (path, failures_path(path)):
+        if not file.exists():
+            continue
+        data = file.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            file.write_bytes(whole)
+        for line in whole.decode().splitlines():
+            row = json.loads(line)
+            done.add((row["prompt_id"], row["level"], row["draw"]))
+    return done
+
+
+async def write_hints(
+    prompts: Iterable[Prompt],
+    path: Path,
+    ask: AskAny,
+    rules: HintRules,
+    verifier: Verifier,
+    *,
+    draws: int,
+    seed: int,
+    concurrency: int,
+    fits: Callable[[Prompt, str], bool] = lambda prompt, text: True,
+    progress: Callable[[], object] = lambda: None,
+) -> Counter[str]:
+    """Write the hints that the file does not have yet.
+
+    Args:
+        prompts: the prompts.
+        path: the JSONL file; rows hold ``prompt_id``, ``level``, ``draw`` and ``hint``.
+        ask: sends one request to the model.
+        rules: how hints are asked for and checked.
+        verifier: for the leak guard.
+        draws: hints for each prompt and level; training uses another one at each visit.
+        seed: makes the draws of another file different.
+        concurrency: prompts in flight.
+        fits: whether the prompt with this hint respects the prompt length.
+        progress: called after each prompt and draw.
+
+    Returns:
+        How many hints were ``written``, were there ``before``, or failed, by reason.
+    """
+    done = already_done(path)
+    counts: Counter[str] = Counter(before=len(done))
+    gate = asyncio.Semaphore(concurrency)
+
+    async def one(prompt: Prompt, draw: int, hints: IO[str], failed: IO[str]) -> None:
+        levels = [n for n in range(1, rules.max_level + 1) if (prompt.prompt_id, n, draw) not in done]
+
+        async def ask_once(level: int, attempt: int) -> Reply | HintFailure:
+            asked = None if rules.request == "json" else level
+            return await ask(prompt, asked, request_seed(seed, prompt.prompt_id, draw, level, attempt))
+
+        writer = HintWriter(prompt, rules, verifier, ask_once, lambda text: fits(prompt, text))
+        async with gate:
+            for level in levels:
+                hint = await writer.write(level)
+                row = {"prompt_id": prompt.prompt_id, "level": level, "draw": draw}
+                if isinstance(hint, HintFailure):
+                    counts[hint.value] += 1
+                    failed.write(json.dumps(row | {"failure": hint.value}) + "\n")
+                else:
+                    counts["written"] += 1
+                    hints.write(json.dumps(row | {"hint": hint.text}, ensure_ascii=False) + "\n")
+            hints.flush()
+            failed.flush()
+        progress()
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as hints, open(failures_path(path), "a", encoding="utf-8") as failed:
+        await asyncio.gather(*(one(p, draw, hints, failed) for p in prompts for draw in range(draws)))
+    return counts

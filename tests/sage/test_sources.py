@@ -1,0 +1,103 @@
+import asyncio
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sage.hinting import HintRules
+from sage.offline import already_done, failures_path, write_hints
+from sage.records import HintFailure, Prompt
+from sage.sources import HintFile, Reply, kind_of
+from sage.verify import ExactVerifier
+
+ROWS = [
+    {"prompt_id": "a", "level": 1, "hint": "one"},
+    {"prompt_id": "a", "level": 1, "hint": "another"},
+    {"prompt_id": "b", "level": 3, "hint": "three"},
+]
+
+
+def write(path, rows):
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("name", ["hints.jsonl", "hints.parquet"])
+def test_every_visit_uses_the_next_draw(tmp_path, name):
+    hints = HintFile.load(write(tmp_path / name, ROWS), 3)
+    assert [hints.draw("a", 1, n).text for n in range(4)] == ["one", "another", "one", "another"]
+    assert hints.draw("b", 3, 7).text == "three"
+    assert hints.draw("a", 2, 0) is hints.draw("zzz", 1, 0) is HintFailure.NOT_IN_FILE
+    assert hints.covered(["a", "b", "c"]) == 2
+
+
+def test_draws_follow_their_number_whatever_their_order_in_the_file(tmp_path):
+    rows = [{"prompt_id": "a", "level": 1, "draw": n, "hint": f"h{n}"} for n in (2, 0, 1)]
+    hints = HintFile.load(write(tmp_path / "h.jsonl", rows), 3)
+    assert [hints.draw("a", 1, n).text for n in range(3)] == ["h0", "h1", "h2"]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "no hints in it"),
+        ("{", "line 1: not JSON"),
+        ("[]", "line 1: not a JSON object"),
+        ('{"prompt_id": "a", "hint": "x"}', "line 1: 'level' is missing"),
+        ('\n{"prompt_id": "a", "level": 0, "hint": "x"}', "line 2: level is 0"),
+        ('{"prompt_id": "a", "level": 1, "hint": " "}', "line 1: hint is ' '"),
+    ],
+)
+def test_a_bad_hint_file_is_named_with_its_line(tmp_path, text, message):
+    (tmp_path / "h.jsonl").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        HintFile.load(tmp_path / "h.jsonl", 3)
+
+
+def test_the_kind_of_a_source_is_read_off_its_text():
+    assert [kind_of(s) for s in ("online", "a/b.jsonl", "b.parquet", "http://h/v1#m")] == [
+        "online",
+        "file",
+        "file",
+        "endpoint",
+    ]
+    with pytest.raises(ValueError, match="must be online"):
+        kind_of("hints.csv")
+
+
+PROMPTS = [Prompt(f"p{i}", "x", "12345", "s") for i in range(5)]
+
+
+def run(path, ask, draws=2, **options):
+    rules = HintRules(3, "level", 0, "refuse")
+    return asyncio.run(
+        write_hints(PROMPTS, path, ask, rules, ExactVerifier(), draws=draws, seed=0, concurrency=2, **options)
+    )
+
+
+def test_a_hint_file_is_written_resumed_and_read_back(tmp_path):
+    path, asked = tmp_path / "hints.jsonl", []
+
+    async def ask(prompt, level, seed):
+        asked.append((prompt.prompt_id, level, seed))
+        if prompt.prompt_id == "p4":
+            return Reply("the answer is 12345", 3, 0.0)
+        return Reply(f"{prompt.prompt_id} {level} {seed}", 3, 0.0)
+
+    counts = run(path, ask)
+    assert counts == {"before": 0, "written": 4 * 2 * 3, "leak": 2 * 3}
+    assert len({seed for *_, seed in asked}) == len(asked) == 30, "every draw is a new one"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]) + lines[-1][:10])  # interrupted while it wrote
+    asked.clear()
+    counts = run(path, ask)
+    assert counts == {"before": 29, "written": 1} and len(asked) == 1
+    assert sorted(path.read_text().splitlines()) == sorted("".join(lines).splitlines()), "the same hints"
+    assert run(path, ask) == {"before": 30}
+    hints = HintFile.load(path, 3)
+    assert hints.draw("p0", 2, 0) != hints.draw("p0", 2, 1) and hints.covered(["p4"]) == 0
+    assert len(already_done(path)) == 30 and failures_path(path).read_text().count("leak") == 6
