@@ -26,7 +26,7 @@ from sage.hinting import HintRules
 from sage.offline import AskAny, write_hints
 from sage.prompts import PromptTemplates
 from sage.records import HintFailure, Prompt
-from sage.sources import Endpoint, Reply, kind_of
+from sage.sources import Endpoint, Reply
 from sage.verify import load_verifier
 
 
@@ -83,7 +83,7 @@ def ask_endpoint(args: argparse.Namespace, templates: PromptTemplates) -> AskAny
 
 async def run(args: argparse.Namespace, prompts: list[Prompt]) -> int:
     templates = PromptTemplates.load(args.prompts)
-    inner = (ask_endpoint if kind_of(args.model) == "endpoint" else ask_vllm)(args, templates)
+    inner = (ask_endpoint if args.model.startswith(("http://", "https://")) else ask_vllm)(args, templates)
 
     async def ask(prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:
         return await inner(prompt, level, seed) if (prompt.solution or "").strip() else HintFailure.NO_SOLUTION

@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -137,7 +138,13 @@ def _name_gloo_once() -> None:
     def initialize(timeout_second: int | None = None, backend: str | None = None) -> None:
         original(timeout_second, backend or "cpu:gloo")
 
+    def initialize_spmd(timeout_second: int = 36000) -> tuple[int, int, int]:
+        """For torchrun (verl's SFT trainer): local rank, rank and world size."""
+        torch.distributed.init_process_group("cpu:gloo", timeout=timedelta(seconds=timeout_second))
+        return int(os.environ["LOCAL_RANK"]), torch.distributed.get_rank(), torch.distributed.get_world_size()
+
     distributed.initialize_global_process_group_ray = initialize
+    distributed.initialize_global_process_group = initialize_spmd
 
 
 def _unpin_offload_policy() -> None:

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The SFT baseline on the embedded world, on a CPU: verl's SFT trainer on the reference solutions, then the same no-hint
+# test as the other methods. STEPS, SEED and OUTPUT as in run_tiny_cpu.sh; further arguments go to the SFT trainer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+STEPS=${STEPS:-45}
+SEED=${SEED:-0}
+OUTPUT=${OUTPUT:-outputs/tiny_cpu}
+
+bash scripts/setup_env.sh
+# shellcheck source=scripts/cpu_env.sh
+source scripts/cpu_env.sh
+
+export TINY_DATA="$OUTPUT/data"
+.venv/bin/python -m sage.opchain.build_data --out "$TINY_DATA" --seed "$SEED"
+folder="$OUTPUT/sft"
+rm -rf "$folder"
+mkdir -p "$folder"
+begin=$SECONDS
+.venv/bin/python -m sage.sft_data --data "$TINY_DATA/train.parquet" --out "$folder/sft.parquet"
+
+echo "== sft: $STEPS steps, seed $SEED (log: $folder/train.log)"
+VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" .venv/bin/python -m torch.distributed.run --standalone --nproc-per-node 1 \
+    -m verl.trainer.sft_trainer \
+    data.train_files="$folder/sft.parquet" data.train_batch_size=128 data.num_workers=0 data.max_length=128 \
+    model.path=examples/opchain_base model.use_remove_padding=false model.enable_gradient_checkpointing=false \
+    +model.override_config.attn_implementation=sdpa \
+    engine.strategy=fsdp2 engine.model_dtype=fp32 engine.use_torch_compile=false \
+    "+engine.mixed_precision={param_dtype: fp32, reduce_dtype: fp32, buffer_dtype: fp32}" \
+    optim.lr=5e-4 optim.weight_decay=0.0 "checkpoint.save_contents=[hf_model]" \
+    trainer.default_local_dir="$folder/checkpoints" "trainer.logger=[console,file]" \
+    trainer.total_epochs=1000 trainer.total_training_steps="$STEPS" trainer.seed="$SEED" trainer.device=cpu \
+    "$@" >"$folder/train.log" 2>&1 || { tail -n 40 "$folder/train.log" && exit 1; }
+
+echo "== sft: no-hint test (log: $folder/test.log)"
+VERL_FILE_LOGGER_PATH="$folder/metrics.jsonl" \
+    .venv/bin/python scripts/watch_run.py --steps 0 --log "$folder/test.log" -- \
+    .venv/bin/python -m recipe.sage.main_sage --config-name tiny_cpu method=grpo \
+    actor_rollout_ref.model.path="$folder/checkpoints/global_step_$STEPS/huggingface" \
+    trainer.experiment_name=sft trainer.default_local_dir="$folder" trainer.val_only=true
+echo $((SECONDS - begin)) >"$folder/wall_seconds"

@@ -1,0 +1,49 @@
+"""The recorded runs of the embedded world: one small JSON file for each method and seed, in ``results/opchain``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+CURVES = (
+    "sage/groups/accuracy",
+    "sage/groups/dead",
+    "sage/hint_usage",
+    "sage/never_solved",
+    "sage/entropy/plain",
+    "sage/response_length/plain",
+    "timing_s/step",
+    "timing_s/gen",
+    "timing_s/old_log_prob",
+    "timing_s/update_actor",
+)
+"""Logged metrics whose course over the steps is kept."""
+
+
+def curves(metrics: Path) -> dict[str, list[float | None]]:
+    """Course of each of `CURVES` over the training steps of a metrics.jsonl, rounded; None where it was not logged."""
+    records = [json.loads(line)["data"] for line in metrics.read_text(encoding="utf-8").splitlines()]
+    steps = [data for data in records if "sage/prompts" in data]
+    found = {name: [data.get(name) for data in steps] for name in CURVES}
+    rounded = {name: [None if v is None else float(f"{v:.4g}") for v in values] for name, values in found.items()}
+    return {name: values for name, values in rounded.items() if any(v is not None for v in values)}
+
+
+def save(folder: Path, record: dict[str, Any]) -> Path:
+    """Write the record of one run."""
+    path = folder / record["method"] / f"seed{record['seed']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
+    return path
+
+
+def load(folder: Path, methods: Iterable[str]) -> dict[str, dict[int, dict[str, Any]]]:
+    """Recorded runs by method and seed; methods without one are left out."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for method in methods:
+        for path in sorted((folder / method).glob("seed*.json")):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            found.setdefault(method, {})[record["seed"]] = record
+    return found

@@ -1,0 +1,118 @@
+"""Leaving out dead groups through a real TransferQueue, and the gradient of verl's own loss with and without them."""
+
+import pytest
+import ray
+import torch
+import transfer_queue as tq
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
+from verl.utils.tensordict_utils import assign_non_tensor, list_of_dict_to_tensordict
+from verl.workers.config import FSDPActorConfig
+from verl.workers.utils.losses import ppo_loss
+
+from recipe.sage.dead_groups import DeadGroups
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+G, VOCABULARY = 4, 11
+REWARDS = {"dead0": [0, 0, 0, 0], "mixed": [1, 0, 0, 1], "dead1": [1, 1, 1, 1], "rare": [0, 0, 0, 1]}
+MODES = ("token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm")
+
+
+@pytest.fixture(scope="module")
+def queue():
+    ray.init(num_cpus=4, include_dashboard=False, object_store_memory=200_000_000)
+    tq.init()
+    yield
+    ray.shutdown()
+
+
+def put_batch(uids):
+    """Rows as the rollout worker publishes them, of random lengths."""
+    generator = torch.Generator().manual_seed(0)
+    keys, rows, tags = [], [], []
+    for uid in uids:
+        for i, reward in enumerate(REWARDS[uid]):
+            n = int(torch.randint(1, 9, (), generator=generator))
+            prompts, responses = torch.randint(1, VOCABULARY, (3,)), torch.randint(1, VOCABULARY, (n,))
+            ones = torch.ones(n, dtype=torch.int64)
+            mean = sum(REWARDS[uid]) / G
+            rows.append(
+                {
+                    "uid": uid,
+                    "prompts": prompts,
+                    "responses": responses,
+                    "input_ids": torch.cat([prompts, responses]),
+                    "position_ids": torch.arange(3 + n),
+                    "response_mask": ones,
+                    "loss_mask": ones,
+                    "rm_scores": torch.cat([torch.zeros(n - 1), torch.tensor([float(reward)])]),
+                    "rollout_log_probs": torch.zeros(n),
+                    "advantages": torch.full((n,), reward - mean),
+                    "old_log_probs": torch.full((n,), -2.0),
+                }
+            )
+            keys.append(f"{uid}_{i}_0")
+            tags.append({"status": "success", "prompt_len": 3, "response_len": n, "seq_len": 3 + n})
+    tq.kv_batch_put(keys=keys, partition_id="train", fields=list_of_dict_to_tensordict(rows), tags=tags)
+    return KVBatchMeta(keys=keys, tags=tags, partition_id="train")
+
+
+def gradient(batch, mode, rows, micro_batch):
+    """Gradient of verl's PPO loss of a small model, accumulated over micro-batches as verl's engine does it."""
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Embedding(VOCABULARY, 8), torch.nn.Linear(8, VOCABULARY))
+    config = FSDPActorConfig(
+        strategy="fsdp2", rollout_n=G, ppo_micro_batch_size_per_gpu=1, loss_agg_mode=mode, loss_scale_factor=16
+    )
+    fields = ["prompts", "responses", "input_ids", "response_mask", "loss_mask", "advantages", "old_log_probs"]
+    tokens = int(tq.kv_batch_get(batch.keys, "train", select_fields=["loss_mask"])["loss_mask"].values().sum())
+    for start in range(0, len(batch), micro_batch):
+        data = tq.kv_batch_get(batch.keys[start : start + micro_batch], "train", select_fields=fields)
+        assign_non_tensor(data, dp_size=1, batch_num_tokens=tokens, global_batch_size=rows)
+        ids = data["input_ids"]
+        log_probs = model(ids.values()).log_softmax(-1)
+        chosen = log_probs.gather(-1, torch.roll(ids.values(), -1).unsqueeze(-1)).squeeze(-1)
+        nested = torch.nested.nested_tensor_from_jagged(chosen, ids.offsets())
+        loss, _ = ppo_loss(config, {"log_probs": nested}, data)
+        loss.backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_gradient_is_the_same_for_every_loss_aggregation(queue, mode):
+    batch = put_batch(REWARDS)
+    dead = DeadGroups(batch, {"dead0", "dead1"}, multiple=8, pad_token_id=0)
+    lengths = torch.tensor([tag["response_len"] for tag in batch.tags])
+    live = torch.tensor([tag["response_len"] for tag in dead.live.tags])
+    assert len(dead.live) == len(batch) == 16 and live.sum() < lengths.sum()
+    advantages = TensorDict({"advantages": torch.zeros(8, 1), "old_log_probs": torch.zeros(8, 1)}, batch_size=8)
+    tq.kv_batch_put(keys=dead.live.keys[8:], partition_id="train", fields=advantages)  # as verl does after log-probs
+    full, short = (gradient(b, mode, rows=16, micro_batch=4) for b in (batch, dead.live))
+    assert full.abs().max() > 1e-4
+    assert torch.allclose(full, short, rtol=1e-5, atol=1e-7)
+    tq.kv_clear(keys=[*batch.keys, *dead.live.keys[8:]], partition_id="train")
+
+
+def test_rows_come_back_with_zero_advantages(queue):
+    batch = put_batch(REWARDS)
+    dead = DeadGroups(batch, {"dead0"}, multiple=16, pad_token_id=0)
+    back = dead.put_back(dead.live)
+    assert set(batch.keys) < set(back.keys) and sum(tag.get("is_padding", False) for tag in back.tags) == 4
+    data = tq.kv_batch_get(dead.keys, "train", select_fields=["advantages", "returns", "responses"])
+    assert data["advantages"].offsets().tolist() == data["responses"].offsets().tolist()
+    assert not data["advantages"].values().any() and not data["returns"].values().any()
+    tq.kv_clear(keys=back.keys, partition_id="train")
+
+
+def test_one_group_stays_when_all_are_dead_and_nothing_happens_when_none_is(queue):
+    batch = put_batch(["dead0", "dead1"])
+    dead = DeadGroups(batch, {"dead0", "dead1"}, multiple=8, pad_token_id=0)
+    assert dead.uids == {"dead1"} and len(dead.live) == 8
+    tq.kv_clear(keys=[*batch.keys, *dead.live.keys[4:]], partition_id="train")
+    batch = put_batch(["mixed", "rare"])
+    none = DeadGroups(batch, set(), multiple=8, pad_token_id=0)
+    assert none.live.keys == batch.keys and none.put_back(none.live) is none.live
+    padded = upsample_batch_to_divisible_size(none.live, 8, 0)
+    assert len(padded) == 8
+    tq.kv_clear(keys=batch.keys, partition_id="train")

@@ -1,0 +1,125 @@
+"""The rest of the method family, each in a short real run: what is rolled out, trained on and remembered."""
+
+import json
+from collections import Counter, defaultdict
+
+import pyarrow.parquet as pq
+import pytest
+
+from sage.opchain.corpus import PROMPTS
+from sage.opchain.task import is_correct
+from sage.records import Visit
+from sage.schedule import SageCalibrated
+from sage.state import StateStore
+from tests.e2e.conftest import Run, train
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
+
+
+@pytest.fixture(scope="module")
+def rows(small_data):
+    return {r["prompt_id"]: r for r in pq.read_table(small_data / "train.parquet").to_pylist()}
+
+
+@pytest.fixture(scope="module")
+def hint_file(tmp_path_factory, rows):
+    """A teacher's hints: two draws for each hard prompt and level, told apart by a space at the end of the second."""
+    path = tmp_path_factory.mktemp("hints") / "teacher.jsonl"
+    with open(path, "w") as file:
+        for prompt_id, row in rows.items():
+            for level in (1, 2, 3) if row["data_source"] == "hard" else ():
+                hint = row["solution"][4 * (level - 1) : 4 * level]
+                for draw in (0, 1):
+                    line = {"prompt_id": prompt_id, "level": level, "draw": draw, "hint": hint + " " * draw}
+                    file.write(json.dumps(line) + "\n")
+    return path
+
+
+def groups(run: Run, step: int) -> dict[str, list[dict]]:
+    """verl's dump of what was trained on, by uid."""
+    found = defaultdict(list)
+    for row in run.dump("rollouts", step):
+        if not row["uid"].startswith("pad"):
+            found[row["uid"].split("_")[0]].append(row)
+    return found
+
+
+def visits(run: Run, step: int) -> dict[str, Visit]:
+    return {line["uid"]: Visit.from_json(json.dumps(line)) for line in run.history if line["step"] == step}
+
+
+def test_luffy_puts_the_reference_into_every_group_and_trains_on_it(tmp_path, small_data, rows):
+    run = train(tmp_path / "run", small_data, "method=luffy", "trainer.total_training_steps=2")
+    for step in (1, 2):
+        seen = visits(run, step)
+        for uid, group in groups(run, step).items():
+            row = rows[seen[uid].prompt_id]
+            assert len(group) == 8 and {r["input"] for r in group} == {row["prompt"][-1]["content"]}
+            assert [r.reference for r in seen[uid].accepted.rollouts] == [False] * 7 + [True]
+            reference = next(r for r in group if r["uid"].endswith("_7_0"))
+            assert reference["output"] == row["reference_response"] and reference["score"] == 1.0
+        data = run.metrics[step]
+        assert 0 < data["actor/luffy_reference_weight"] < 0.91
+        assert data["sage/groups/dead"] < 16, "a hard prompt's group has a signal now"
+        tokens = sum(r.tokens for v in seen.values() for g in v.groups for r in g.rollouts if not r.reference)
+        assert data["sage/tokens/plain_accepted"] == tokens
+
+
+def test_scaf_grpo_trains_on_one_hinted_success_beside_seven_plain_failures(tmp_path, small_data, rows, hint_file):
+    options = ["method=scaf-grpo", f"sage.hint_source={hint_file}", "trainer.total_training_steps=8"]
+    run = train(tmp_path / "run", small_data, *options)
+    assert run.metrics[1]["sage/hint_usage"] == 0, "1 of 8 steps is in the phase without guidance"
+    replaced = 0
+    for step in range(3, 9):
+        seen = visits(run, step)
+        for uid, group in groups(run, step).items():
+            plain = rows[seen[uid].prompt_id]["prompt"][-1]["content"]
+            contexts = Counter(r["input"] for r in group)
+            if seen[uid].decision.action == "scaffold":
+                hinted = PROMPTS.hinted_text(plain, rows[seen[uid].prompt_id]["problem"], seen[uid].accepted.hint)
+                assert contexts == {plain: 7, hinted: 1}
+                assert sorted(r["score"] for r in group) == [0.0] * 7 + [1.0]
+                assert next(r for r in group if r["score"])["input"] == hinted
+                replaced += 1
+            else:
+                assert contexts == {plain: 8}
+    assert replaced > 5
+    hints = [g.hint for step in range(3, 9) for v in visits(run, step).values() for g in v.groups if g.hint]
+    assert len({h.endswith(" ") for h in hints}) == 2, "another draw at another visit"
+    assert run.metrics[8]["sage/hint_missing/not_in_file"] >= 0
+
+
+def test_calibrated_plans_are_those_of_the_saved_state_and_off_policy_rows_have_no_hint(tmp_path, small_data, rows):
+    """The ablation's context and the calibrated schedule's memory, across a resume."""
+    options = ["method=sage-calibrated", "sage.train_on=plain", "trainer.save_freq=3"]
+    run = train(tmp_path / "run", small_data, *options, "trainer.total_training_steps=3")
+    run = train(tmp_path / "run", small_data, *options, "trainer.total_training_steps=5")
+    store = StateStore(SageCalibrated(3, 8))
+    for step in range(1, 6):
+        seen = visits(run, step)
+        for uid, visit in seen.items():
+            assert visit.plan == store.plan(visit.prompt_id, step, 0.0).levels, "plans repeat from the history alone"
+            plain = rows[visit.prompt_id]["prompt"][-1]["content"]
+            assert {r["input"] for r in groups(run, step)[uid]} == {plain}
+        store.update(seen.values(), step)
+        if step == 3:
+            saved = StateStore(SageCalibrated(3, 8))
+            saved.load(run.folder / "global_step_3" / "sage_state.parquet")
+            assert saved.prompts == store.prompts and saved.calibration == store.calibration
+    assert any(v.accepted.hint for step in range(1, 6) for v in visits(run, step).values())
+    assert run.metrics[5]["sage/rollout_probs_diff_max/hinted"] > 0.05, "the actor did not see the hint"
+
+
+def test_dapo_filters_groups_without_a_signal_and_remembers_their_visits(tmp_path, small_data, rows):
+    options = ["trainer.total_training_steps=2", "data.train_batch_size=4"]
+    options += ["actor_rollout_ref.actor.ppo_mini_batch_size=4"]
+    run = train(tmp_path / "run", small_data, "method=dapo", *options)
+    for step in (1, 2):
+        trained = groups(run, step)
+        seen = visits(run, step)
+        assert len(trained) == 4 and all(len({r["score"] for r in group}) == 2 for group in trained.values())
+        assert set(trained) < set(seen), "filtered prompts were visited too"
+        for uid, group in trained.items():
+            answer = rows[seen[uid].prompt_id]["reward_model"]["ground_truth"]
+            assert all(r["score"] == float(is_correct(r["output"], answer)) for r in group)
+        assert run.metrics[step]["sage/prompts"] == len(seen)
