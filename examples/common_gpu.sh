@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the 8-GPU runs have in common: verl overrides with the settings that the paper reports. Sourced by run_qwen2.5-7b.sh.
+# What the 8-GPU runs have in common: verl overrides with the settings that the paper reports. Sourced by run_qwen2.5-7b_*.sh.
 # "paper" below is arXiv 2602.03143 (experimental settings and released scripts); values equal to verl's default are stated where a run depends on them.
 #
 # May be set from outside: MODEL_PATH, TRAIN_FILE, VAL_FILE (a file, or a list "[a.parquet,b.parquet]"), N_GPUS, NNODES, OUTPUT_DIR,
@@ -15,7 +15,7 @@ TRAIN_FILE=${TRAIN_FILE:-$root/data/train.parquet}
 VAL_FILE=${VAL_FILE:-$root/data/val.parquet}
 N_GPUS=${N_GPUS:-8} # paper, settings: 8 GPUs
 NNODES=${NNODES:-1}
-EXPERIMENT=${EXPERIMENT:-$(basename "$0" .sh | sed 's/^run_//')_${METHOD:?set by the script that sources this file}}
+EXPERIMENT=${EXPERIMENT:-$(basename "$0" .sh | sed 's/^run_//')}
 OUTPUT_DIR=${OUTPUT_DIR:-$root/outputs/$EXPERIMENT}
 LOGGER=${LOGGER:-[console,file,tensorboard]} # LOGGER="[console,wandb]" for Weights & Biases
 

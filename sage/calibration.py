@@ -8,6 +8,7 @@ with time (the policy moves), and each group of k successes in n rollouts update
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,10 @@ class Calibration:
         start, rise = LEVEL_START
         self.levels = self.levels or [(start + rise * n, LEVEL_VARIANCE) for n in range(self.max_level + 1)]
 
+    def _levels(self, step: int) -> list[tuple[float, float]]:
+        drift = LEVEL_DRIFT * max(0, step - self.step)
+        return [(mean, min(LEVEL_VARIANCE, variance + drift)) for mean, variance in self.levels]
+
     def _prompt(self, prompt_id: str, step: int) -> tuple[float, float]:
         mean, variance, seen = self.prompts.get(prompt_id, (0.0, PROMPT_VARIANCE, step))
         return mean, min(PROMPT_VARIANCE, variance + PROMPT_DRIFT * (step - seen))
@@ -68,16 +73,17 @@ class Calibration:
         """Success probabilities of a prompt in a visit at ``step``."""
         mean, variance = self._prompt(prompt_id, step)
         spread = math.sqrt(variance)
-        return Forecast(
-            tuple(weight for _, weight in NODES),
-            tuple(tuple(_sigmoid(level + mean + spread * x) for level, _ in self.levels) for x, _ in NODES),
-        )
+        levels = self._levels(step)
+        rates = []
+        for x, _ in NODES:
+            # The usual approximation of a logistic function's mean over a Gaussian; an uncertain level is drawn to 1/2.
+            row = [_sigmoid((m + mean + spread * x) / math.sqrt(1 + math.pi * v / 8)) for m, v in levels]
+            rates.append(tuple(itertools.accumulate(row, max)))  # a stronger hint is never worse
+        return Forecast(tuple(weight for _, weight in NODES), tuple(rates))
 
     def update(self, visits: Iterable[Visit], step: int) -> None:
         """Enter the visits of one step; their order means nothing."""
-        drift = LEVEL_DRIFT * max(0, step - self.step)
-        self.levels = [(mean, min(LEVEL_VARIANCE, variance + drift)) for mean, variance in self.levels]
-        self.step = step
+        self.levels, self.step = self._levels(step), step
         for visit in sorted(visits, key=lambda v: v.prompt_id):
             self.prompts[visit.prompt_id] = (*self._prompt(visit.prompt_id, step), step)
             for group in visit.groups:

