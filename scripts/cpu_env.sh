@@ -5,5 +5,6 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}             # several processes sha
 export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1} # GiB
 export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
+export TQ_NUM_THREADS=${TQ_NUM_THREADS:-1}               # TransferQueue's default of 8 asks for more threads than cores
 export TOKENIZERS_PARALLELISM=false PYTHONUNBUFFERED=1 HYDRA_FULL_ERROR=1
 export RAY_USAGE_STATS_ENABLED=0 RAY_DEDUP_LOGS=0

@@ -94,11 +94,13 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         async def roll_out(hint: Hint | None) -> tuple[tuple[Rollout, ...], list[Session]]:
             context = {**row, "raw_prompt": hinted(hint.text) if hint else messages}
             count = self.schedule.rollouts(hint.level if hint else 0)
+            if isinstance(reference, HintFailure):
+                count = self.rollout_config.n  # a rollout takes the reference's place
             tasks = [
                 asyncio.create_task(
                     self._run_agent_loop(dict(sampling_params), trajectory, trace=trace, session_id=i, **context)
                 )
-                for i in range(self.rollout_config.n if isinstance(reference, HintFailure) else count)
+                for i in range(count)
             ]
             results = await asyncio.gather(*tasks, return_exceptions=True)  # let every sibling settle first
             sessions: list[Session] = []

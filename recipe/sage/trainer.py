@@ -27,6 +27,8 @@ from verl.utils import tensordict_utils as tu
 
 from recipe.sage import channel
 from recipe.sage.algorithm import mark_references
+from recipe.sage.cpu import is_active
+from recipe.sage.cpu.platform import shorten_padding_rows
 from recipe.sage.dead_groups import DeadGroups
 from recipe.sage.rollout import PLAN
 from recipe.sage.settings import read_config, why_not_skip
@@ -34,6 +36,8 @@ from sage.metrics import token_metrics, visit_metrics
 from sage.records import Action, SkipReason, Visit
 from sage.state import StateStore, VisitHistory
 
+if is_active():
+    shorten_padding_rows()
 STATE_FILE = "sage_state.parquet"
 HISTORY_FILE = "sage_history.jsonl"
 POLL_SECONDS = 0.1

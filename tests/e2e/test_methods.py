@@ -3,6 +3,7 @@
 import json
 from collections import Counter, defaultdict
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -49,12 +50,24 @@ def visits(run: Run, step: int) -> dict[str, Visit]:
 
 
 def test_luffy_puts_the_reference_into_every_group_and_trains_on_it(tmp_path, small_data, rows):
-    run = train(tmp_path / "run", small_data, "method=luffy", "trainer.total_training_steps=2")
+    without = sorted(rows)[::4]
+    for prompt_id, row in (rows := json.loads(json.dumps(rows))).items():
+        if prompt_id in without:
+            row["solution"] = row["reference_response"] = None
+    pq.write_table(pa.Table.from_pylist(list(rows.values())), tmp_path / "train.parquet")
+    (tmp_path / "test.parquet").symlink_to(small_data / "test.parquet")
+    run = train(tmp_path / "run", tmp_path, "method=luffy", "trainer.total_training_steps=2")
     for step in (1, 2):
         seen = visits(run, step)
+        missing = [v for v in seen.values() if v.prompt_id in without]
+        assert all(v.failures == ("no_solution",) for v in missing)
+        assert run.metrics[step]["sage/hint_missing/no_solution"] == len(missing) > 0
         for uid, group in groups(run, step).items():
             row = rows[seen[uid].prompt_id]
             assert len(group) == 8 and {r["input"] for r in group} == {row["prompt"][-1]["content"]}
+            if seen[uid].prompt_id in without:
+                assert not any(r.reference for r in seen[uid].accepted.rollouts)
+                continue
             assert [r.reference for r in seen[uid].accepted.rollouts] == [False] * 7 + [True]
             reference = next(r for r in group if r["uid"].endswith("_7_0"))
             assert reference["output"] == row["reference_response"] and reference["score"] == 1.0

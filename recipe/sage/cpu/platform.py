@@ -159,6 +159,13 @@ def _unpin_offload_policy() -> None:
     CPUOffloadPolicy.__init__ = init
 
 
+def shorten_padding_rows() -> None:
+    """verl pads a batch with rows of 128 tokens, longer than the rows of the embedded world; called by the driver."""
+    import verl.trainer.ppo.padding_utils as padding
+
+    padding.SYNTHETIC_PADDING_SEQ_LEN = 8
+
+
 def install() -> None:
     """Make verl run on the CPU in this process."""
     _complete_torch_cpu()
