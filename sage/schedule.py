@@ -8,15 +8,13 @@ tests and a simulator. To add one, subclass `Schedule` and name it in `SCHEDULES
 from __future__ import annotations
 
 import importlib
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import ClassVar
 
 from sage.calibration import Forecast
-from sage.gate import gate_probability
 from sage.records import PERMANENT_FAILURES, Action, Decision, Group, HintFailure, PromptState, Reason, Visit
 
 Plan = tuple[int, ...]
@@ -153,32 +151,28 @@ class SageLightReleased(SageLight):
 
 @dataclass(frozen=True)
 class SageCalibrated(Schedule):
-    """Start where a mixed group per token is likeliest, and raise only on failure: near SAGE's signal at GRPO's cost.
+    """Algorithm 1 without the groups that a forecast says would fail: near SAGE's signal at much less of its cost.
 
-    Prop. 3.3: a hint should move the success probability towards 1/2, neither less nor more. Each plan is a rising
-    path of levels that ends at L. Over the scenarios of the forecast, its value is the expected number of mixed groups
-    (Eq. 7), each worth ``transfer ** level`` since it is the policy without hints that is to learn, over its expected
-    number of generations. A prompt comes back to level 0 as the forecast there rises.
+    Like `Sage` it wants the lowest level at which a rollout is correct (Prop. 3.3: no more hint than needed), but a
+    level below L is tried only if the chance of a success there, given that the levels tried before it fail, is at
+    least ``threshold``. With 0 it is `Sage`. A prompt comes back to level 0 as the forecast there rises, or as it grows
+    uncertain because nothing was seen for long.
     """
 
-    transfer: float = 0.7
+    threshold: float = 0.3
     forecasts: ClassVar[bool] = True
 
     def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
-        forecast = outlook.forecast
-        assert forecast is not None
-        return max(_rising_paths(self.max_level), key=lambda path: self.value(path, forecast))
-
-    def value(self, path: Plan, forecast: Forecast) -> float:
-        """Worth of the expected mixed groups per generated group."""
-        worth = cost = 0.0
-        for weight, rates in zip(forecast.weights, forecast.rates, strict=True):
-            reached = weight
-            for level in path:
-                cost += reached * (1.0 + (level > 0) / self.group_size)  # a hint request is one more generation
-                worth += reached * gate_probability(rates[level], self.group_size) * self.transfer**level
-                reached *= (1.0 - rates[level]) ** self.group_size
-        return worth / cost
+        assert outlook.forecast is not None
+        levels = []
+        weights = list(outlook.forecast.weights)  # of the scenarios, together with the failures so far
+        for level in range(self.max_level):
+            failures = [(1.0 - rates[level]) ** self.group_size for rates in outlook.forecast.rates]
+            failed = [weight * failure for weight, failure in zip(weights, failures, strict=True)]
+            if sum(failed) <= (1.0 - self.threshold) * sum(weights):
+                levels.append(level)
+                weights = failed
+        return (*levels, self.max_level)
 
 
 @dataclass(frozen=True)
@@ -210,13 +204,6 @@ class ScafGrpo(Schedule):
 
     def rollouts(self, level: int) -> int:
         return self.tries if level else self.group_size
-
-
-@cache
-def _rising_paths(max_level: int) -> tuple[Plan, ...]:
-    """All rising paths that end at ``max_level``, the shortest first."""
-    lower = range(max_level)
-    return tuple((*path, max_level) for size in range(max_level + 1) for path in itertools.combinations(lower, size))
 
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {

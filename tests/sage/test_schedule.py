@@ -97,26 +97,30 @@ def test_scaf_grpo_gives_no_hints_in_its_first_phase():
     assert schedule.after_group(group(3, 0, 4), ALL) == Decision(Action.GIVE_UP, Reason.TOP_LEVEL, 0)
 
 
-def test_calibrated_value_by_hand():
-    """G = 2, rates .5 at level 0 and .8 at level 1: u = .5 and .32; a hinted group costs 1 + 1/2."""
-    schedule = SageCalibrated(1, 2, transfer=0.5)
-    rates = forecast(0.5, 0.8)
-    assert schedule.value((1,), rates) == pytest.approx(0.32 * 0.5 / 1.5)
-    assert schedule.value((0, 1), rates) == pytest.approx((0.5 + 0.25 * 0.32 * 0.5) / (1 + 0.25 * 1.5))
+def test_a_calibrated_plan_by_hand():
+    """G = 2, two scenarios, one of them hopeless up to level 1.
+
+    Level 0: the chance of a success is 0.5 * 0.75 = 0.375, so it is tried at 0.3. After its failure the hopeful
+    scenario has weight 0.125 against 0.5, so the chance at level 1 is 0.2 * 0.75 = 0.15: tried at 0.1, not at 0.3.
+    """
+    seen = Outlook(0.0, Forecast((0.5, 0.5), ((0.5, 0.5, 0.9, 0.9), (0.0, 0.0, 0.9, 0.9))))
+    assert SageCalibrated(3, 2, threshold=0.3).plan(None, seen) == (0, 2, 3)
+    assert SageCalibrated(3, 2, threshold=0.1).plan(None, seen) == ALL
+    assert SageCalibrated(3, 2, threshold=0.4).plan(None, seen) == (2, 3)
+    assert SageCalibrated(3, 2, threshold=0.0).plan(None, Outlook(0.0, forecast(0, 0, 0, 0))) == ALL
 
 
 @pytest.mark.parametrize(
-    "rates, start",
+    "rates, plan",
     [
-        ((0.001, 0.004, 0.02, 0.25), 3),
-        ((0.02, 0.3, 0.6, 0.9), 1),
-        ((0.3, 0.5, 0.7, 0.9), 0),
-        ((0.9, 0.95, 0.98, 0.99), 0),
+        ((0.001, 0.004, 0.02, 0.25), (3,)),
+        ((0.008, 0.03, 0.09, 0.27), (2, 3)),
+        ((0.02, 0.3, 0.6, 0.9), (1, 2, 3)),
+        ((0.1, 0.2, 0.4, 0.6), ALL),
     ],
 )
-def test_calibrated_starts_where_hints_are_needed_and_comes_back_down(rates, start):
-    plan = SageCalibrated(3).plan(None, Outlook(0.0, forecast(*rates)))
-    assert plan[0] == start and plan[-1] == 3
+def test_calibrated_starts_where_hints_are_needed_and_comes_back_down(rates, plan):
+    assert SageCalibrated(3).plan(None, Outlook(0.0, forecast(*rates))) == plan
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 1), *[st.floats(0, 1)] * 4), min_size=1, max_size=4))
