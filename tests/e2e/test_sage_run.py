@@ -82,14 +82,20 @@ def test_every_group_level_and_reward_belongs_to_its_prompt(run, small_data):
 
 def test_actor_and_engine_saw_the_same_context(run):
     """Both compute in float32: what is left is rounding. A context without its hint would differ in the first digit."""
-    for data in run.metrics.values():
-        for kind in ("plain", "hinted"):
-            assert data[f"sage/rollout_probs_diff_max/{kind}"] < 1e-3
-            assert data[f"sage/rollout_probs_diff_mean/{kind}"] < 1e-4
+    for kind in ("plain", "hinted"):
+        seen = [d for d in run.metrics.values() if f"sage/rollout_probs_diff_max/{kind}" in d]
+        assert seen, "a step may have no plain group with a signal, not every step"
+        assert max(d[f"sage/rollout_probs_diff_max/{kind}"] for d in seen) < 1e-3
+        assert max(d[f"sage/rollout_probs_diff_mean/{kind}"] for d in seen) < 1e-4
 
 
 def test_metrics_add_up(run):
-    keys = [set(k for k in d if k.startswith("sage/")) for d in run.metrics.values()]
+    by_kind = (
+        "sage/entropy/",
+        "sage/response_length/",
+        "sage/rollout_probs_diff",
+    )  # absent where there are no such rows
+    keys = [set(k for k in d if k.startswith("sage/") and not k.startswith(by_kind)) for d in run.metrics.values()]
     assert all(k == keys[0] for k in keys), "one schema for every step"
     for step, data in run.metrics.items():
         lines = [line for line in run.history if line["step"] == step]
