@@ -159,7 +159,7 @@ class SageCalibrated(Schedule):
     uncertain because nothing was seen for long.
     """
 
-    threshold: float = 0.3
+    threshold: float = 0.35
     forecasts: ClassVar[bool] = True
 
     def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
