@@ -1,5 +1,8 @@
 import asyncio
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +11,7 @@ import pytest
 from sage.hinting import HintRules
 from sage.offline import already_done, failures_path, write_hints
 from sage.records import HintFailure, Prompt
-from sage.sources import HintFile, Reply, kind_of
+from sage.sources import Endpoint, HintFile, Reply, kind_of
 from sage.verify import ExactVerifier
 
 ROWS = [
@@ -101,3 +104,63 @@ def test_a_hint_file_is_written_resumed_and_read_back(tmp_path):
     hints = HintFile.load(path, 3)
     assert hints.draw("p0", 2, 0) != hints.draw("p0", 2, 1) and hints.covered(["p4"]) == 0
     assert len(already_done(path)) == 30 and failures_path(path).read_text().count("leak") == 6
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers like an OpenAI-compatible server, from a list of statuses."""
+
+    statuses: ClassVar[list[int]] = []
+    seen: ClassVar[list[dict]] = []
+
+    def reply(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def do_GET(self):
+        self.reply(200, {"object": "list", "data": [{"id": "served", "object": "model"}]})
+
+    def do_POST(self):
+        self.seen.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        message = {"role": "assistant", "content": "first add"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+        body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+        self.reply(self.statuses.pop(0) if self.statuses else 200, body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def endpoint():
+    server = HTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Server.statuses, Server.seen = [], []
+    yield Endpoint(f"http://127.0.0.1:{server.server_port}/v1")
+    server.shutdown()
+
+
+def ask(endpoint):
+    messages = [{"role": "user", "content": "a hint?"}]
+    return asyncio.run(endpoint.ask(messages, temperature=0.7, top_p=0.9, max_tokens=64, seed=11))
+
+
+def test_an_endpoint_is_asked_with_our_sampling_and_tried_again(endpoint):
+    Server.statuses.append(503)
+    reply = ask(endpoint)
+    assert (reply.text, reply.tokens) == ("first add", 2) and len(Server.seen) == 2
+    sent = Server.seen[-1]
+    assert (sent["model"], sent["temperature"], sent["top_p"], sent["max_tokens"], sent["seed"]) == (
+        "served",
+        0.7,
+        0.9,
+        64,
+        11,
+    )
+
+
+def test_an_endpoint_that_refuses_is_a_counted_failure(endpoint):
+    Server.statuses.append(400)
+    assert ask(endpoint) is HintFailure.ENDPOINT

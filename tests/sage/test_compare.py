@@ -1,0 +1,71 @@
+"""The comparison of recorded runs, from records on file."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from sage.opchain import store
+
+PATH = Path(__file__).parents[2] / "scripts/compare_methods.py"
+spec = importlib.util.spec_from_file_location("compare_methods", PATH)
+compare_methods = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(compare_methods)
+
+KINDS = ("plain_accepted", "plain_discarded", "hinted_accepted", "hinted_discarded", "hint")
+
+
+def record(method, seed, hard, seconds, series="s"):
+    return {
+        "method": method,
+        "seed": seed,
+        "series": series,
+        "final": {"easy": 0.9, "medium": 0.2, "hard": hard},
+        "never_solved": 0.1,
+        "hint_usage_last_quarter": 0.4,
+        "tokens": {kind: 1000 for kind in KINDS} | {"total": 5000},
+        "wall_seconds": seconds,
+        "step_seconds": seconds / 2,
+    }
+
+
+@pytest.fixture
+def results(tmp_path):
+    for seed, hard in ((0, 0.2), (1, 0.3)):
+        store.save(tmp_path, record("grpo", seed, 0.01, 100))
+        store.save(tmp_path, record("sage", seed, hard, 150 + seed * 50, series="s" if seed else "another machine"))
+    store.save(
+        tmp_path, {"method": "sft", "seed": 0, "final": {"easy": 1, "medium": 0.5, "hard": 0.3}, "wall_seconds": 9}
+    )
+    return store.load(tmp_path, compare_methods.METHODS)
+
+
+def test_rows_are_over_seeds_and_times_within_a_series(results):
+    rows = {row["method"]: row for row in compare_methods.compare(results)}
+    assert list(rows) == ["grpo", "sft", "sage"], "in the order of METHODS"
+    assert rows["sage"]["hard"] == [0.2, 0.3] and rows["sage"]["seeds"] == [0, 1]
+    assert rows["sage"]["seconds_relative_to_grpo"] == [2.0], "seed 0 ran in another series"
+    assert rows["sft"]["tokens"] == {} and json.dumps(list(rows.values()))
+
+
+def test_the_table_has_means_with_intervals_and_says_what_is_missing(results):
+    table = compare_methods.table(compare_methods.compare(results))
+    assert "0.250 ±0.635" in table, "t = 12.71 with two seeds: 12.71 * 0.0707 / sqrt(2)"
+    assert next(line for line in table.splitlines() if line.startswith("| sft")).count("missing") == 6
+
+
+def test_every_method_of_the_recipe_is_compared():
+    configs = {path.stem for path in (PATH.parents[1] / "recipe/sage/config/method").glob("*.yaml")}
+    named = {part.removeprefix("method=") for overrides in compare_methods.METHODS.values() for part in overrides[:1]}
+    assert configs == named
+
+
+def test_curves_keep_only_training_steps(tmp_path):
+    lines = [{"step": 0, "data": {"val": 1}}]
+    lines += [
+        {"step": n, "data": {"sage/prompts": 16, "sage/hint_usage": n / 3, "timing_s/step": 1.23456}} for n in (1, 2)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = store.curves(tmp_path / "metrics.jsonl")
+    assert found == {"sage/hint_usage": [0.3333, 0.6667], "timing_s/step": [1.235, 1.235]}
