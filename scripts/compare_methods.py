@@ -29,7 +29,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from sage.opchain import store
-from sage.opchain.build_data import build
+from sage.opchain.build_data import TEST, TRAIN, build
 from sage.opchain.summary import PACKAGES, summarize
 from sage.opchain.task import KINDS
 
@@ -104,7 +104,7 @@ def run(method: str, seed: int, steps: int, work: Path, series: str) -> dict[str
     """Make one run and return its record."""
     folder = work / f"seed{seed}" / method
     inputs = work / f"seed{seed}" / "inputs"
-    build(inputs, seed, {"easy": 32, "medium": 32, "hard": 256}, 200)
+    build(inputs, seed, TRAIN, TEST)
     names = ("teacher", "offline1", "offline10")
     used = {name for name in names if any(f"{{{name}}}" in part for part in METHODS[method])}
     files = {name: str(hint_file(name, inputs / "train.parquet")) for name in used}
