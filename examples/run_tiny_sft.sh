@@ -4,16 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STEPS=${STEPS:-45}
-SEED=${SEED:-0}
-OUTPUT=${OUTPUT:-outputs/tiny_cpu}
-
-bash scripts/setup_env.sh
-# shellcheck source=scripts/cpu_env.sh
-source scripts/cpu_env.sh
-
-export TINY_DATA="$OUTPUT/data"
-.venv/bin/python -m sage.opchain.build_data --out "$TINY_DATA" --seed "$SEED"
+# shellcheck source=examples/common_tiny.sh
+source examples/common_tiny.sh
 folder="$OUTPUT/sft"
 rm -rf "$folder"
 mkdir -p "$folder"

@@ -12,10 +12,10 @@ from typing import Any
 
 import hydra
 import pyarrow.parquet as pq
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from verl.utils import hf_tokenizer
 
-from recipe.sage.settings import check_run
+from recipe.sage.settings import check_run, model_length, training_files
 from sage.prompts import PromptTemplates
 from sage.records import HintFailure
 from sage.sources import HintFile
@@ -31,9 +31,8 @@ class Preview:
         self.tokenizer = hf_tokenizer(config.actor_rollout_ref.model.path)
         self.templates = PromptTemplates.load(self.sage.prompts)
         self.template_kwargs = dict(config.data.get("apply_chat_template_kwargs", {}))
-        rollout = config.actor_rollout_ref.rollout
-        self.prompt_length = rollout.prompt_length
-        self.model_length = rollout.max_model_len or rollout.prompt_length + rollout.response_length
+        self.prompt_length = config.actor_rollout_ref.rollout.prompt_length
+        self.model_length = model_length(config)
         source = self.sage.open_hint_source()
         self.hints = source if isinstance(source, HintFile) else None
 
@@ -96,11 +95,8 @@ class Preview:
 def main(config: DictConfig) -> None:
     """Print the preview of a run."""
     preview = Preview(config)
-    files = (
-        list(config.data.train_files) if isinstance(config.data.train_files, ListConfig) else [config.data.train_files]
-    )
     columns = ["prompt_id", "problem", "solution", "prompt"]
-    rows = [row for file in files for row in pq.read_table(file, columns=columns).to_pylist()]
+    rows = [row for file in training_files(config) for row in pq.read_table(file, columns=columns).to_pylist()]
     for row in rows[: OmegaConf.select(config, "preview.rows", default=2)]:
         print(preview.show(row))
     print(preview.count(rows))

@@ -71,13 +71,13 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             return await super()._run_prompt(prompt, sampling_params, trajectory, trace)
         uid = prompt["uid"]
         sampling_params = sampling_params | self._engine_params
-        outcome: Visit | SkipReason = SkipReason.ROLLOUT_ERROR
+        status = "failure"
         await tq.async_kv_put(key=uid, partition_id="train", tag={"status": "running"})
         try:
             outcome = await self._visit_and_publish(prompt, sampling_params, trajectory, trace)
-        finally:  # whatever happens, the trainer must not wait for this prompt for ever
             await publish(uid, outcome)
             status = "failure" if isinstance(outcome, SkipReason) else "finished"
+        finally:  # whatever happens, the trainer must not wait for this prompt for ever
             await tq.async_kv_put(key=uid, partition_id="train", tag={"status": status})
 
     async def _visit_and_publish(

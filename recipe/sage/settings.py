@@ -46,6 +46,18 @@ def why_not_skip(config: DictConfig) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+def training_files(config: DictConfig) -> list[str]:
+    """``data.train_files``, which may be one path or several."""
+    files = config.data.train_files
+    return [str(file) for file in files] if isinstance(files, ListConfig) else [str(files)]
+
+
+def model_length(config: DictConfig) -> int:
+    """Longest prompt and response together, in tokens."""
+    rollout = config.actor_rollout_ref.rollout
+    return rollout.max_model_len or rollout.prompt_length + rollout.response_length
+
+
 def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
     """Check everything that can be checked from configuration and data files alone.
 
@@ -57,8 +69,7 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
         raise ValueError(f"verl {version} is installed, this recipe is written for {VERL_VERSION}: install a lock file")
     sage = read_config(config)
     rollout = config.actor_rollout_ref.rollout
-    model_length = rollout.max_model_len or rollout.prompt_length + rollout.response_length
-    check_budget(sage, rollout.n, rollout.prompt_length, model_length)
+    check_budget(sage, rollout.n, rollout.prompt_length, model_length(config))
     if config.algorithm.adv_estimator == "gae":
         raise ValueError("algorithm.adv_estimator=gae has no groups: use sage (Eq. 2) or grpo")
     data = config.data
@@ -67,13 +78,11 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
             f"actor_rollout_ref.actor.ppo_mini_batch_size={config.actor_rollout_ref.actor.ppo_mini_batch_size} must "
             f"divide data.train_batch_size={data.train_batch_size}; both count prompts, not rollouts"
         )
-    files = list(data.train_files) if isinstance(data.train_files, ListConfig) else [data.train_files]
-    report = check_training_files([str(f) for f in files], sage.needs_solutions)
+    files = training_files(config)
+    report = check_training_files(files, sage.needs_solutions)
     hints = sage.open_hint_source()
     if isinstance(hints, HintFile) and not hints.covered(report.prompt_ids):
-        raise ValueError(
-            f"sage.hint_source={sage.hint_source} has no hint for any prompt id of {', '.join(map(str, files))}"
-        )
+        raise ValueError(f"sage.hint_source={sage.hint_source} has no hint for any prompt id of {', '.join(files)}")
     references = sage.make_schedule().references > 0
     if references != (config.actor_rollout_ref.actor.policy_loss.loss_mode == "luffy"):
         raise ValueError(

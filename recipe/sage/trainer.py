@@ -79,6 +79,7 @@ class SageTrainer(PPOTrainerSync):
         self.dispatched: set[str] = set()
         self.visits: dict[str, Visit] = {}
         self.skips: list[SkipReason] = []
+        self.skips_dead_groups = self.sage.skip_dead_groups and why_not_skip(config) is None
         self.dead: DeadGroups | None = None
         super().__init__(config)
 
@@ -102,19 +103,16 @@ class SageTrainer(PPOTrainerSync):
         outcomes = channel.collect(self.dispatched)
         self.visits = {uid: o for uid, o in outcomes.items() if isinstance(o, Visit)}
         self.skips = [o for o in outcomes.values() if isinstance(o, SkipReason)]
-        self.dispatched -= set(outcomes)
+        self.skips += [SkipReason.ROLLOUT_ERROR] * (len(self.dispatched) - len(outcomes))
+        self.dispatched.clear()
         check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits, self._group_size())
         self.dead = None
-        if self.sage.skip_dead_groups and why_not_skip(self.config) is None:
+        if self.skips_dead_groups:
             dead = {uid for uid in set(uids) if self.visits[uid].accepted.dead}
-            self.dead = DeadGroups(batch, dead, self._required_multiple(), self.tokenizer.eos_token_id)
+            multiple = self._get_required_batch_multiple(dp_size=1)  # whole mini-batches; verl adds what the ranks need
+            self.dead = DeadGroups(batch, dead, multiple, self.tokenizer.eos_token_id)
             batch = self.dead.live
         return super()._balance_batch(batch, *args, **kwargs)
-
-    def _required_multiple(self) -> int:
-        """What verl pads a batch to a multiple of."""
-        mapping = self.actor_rollout_wg._query_dispatch_info("actor")
-        return self._get_required_batch_multiple(max(mapping) + 1)
 
     def _group_size(self) -> int:
         return self.config.actor_rollout_ref.rollout.n
