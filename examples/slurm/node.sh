@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# One node of the Ray cluster of a Slurm job: train.sbatch starts it on every node, with one srun.
+#
+# From train.sbatch: HEAD_IP, RAY_PORT, RAY_DIR, LOGS, BATCH_PID; from the user: IFACE, RAY_START_ARGS. Signals:
+#   USR2   the job is over: stop Ray, collect its logs, leave
+#   TERM   Slurm preempts or ends the job: tell train.sbatch, and keep Ray up so that a checkpoint can still be saved
+set -euo pipefail
+# shellcheck source=examples/slurm/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+ray=
+leave() {
+  trap '' USR2 TERM
+  [[ ! $ray ]] || end_session "$ray" 15
+  mkdir -p "$LOGS/ray-$SLURMD_NODENAME"
+  cp -r "$RAY_DIR"/session_latest/logs/. "$LOGS/ray-$SLURMD_NODENAME" || true
+  rm -rf "$RAY_DIR"
+}
+trap leave EXIT
+trap 'exit 0' USR2
+trap '((SLURM_PROCID > 0)) || kill -TERM "$BATCH_PID" || true' TERM
+
+options=(
+  --block --disable-usage-stats
+  --node-ip-address="$(node_ip)"
+  --labels="slurm-node=$SLURMD_NODENAME"  # wait_for_nodes.py asks for these
+  --num-cpus="$SLURM_CPUS_ON_NODE"        # Ray would count the CPUs of other jobs, too
+  --min-worker-port=0 --max-worker-port=0 # any free ones: Ray's fixed range is shared by all jobs on the node
+)
+if ((SLURM_PROCID == 0)); then
+  # no client server: its port is a fixed one, too
+  options+=(--head --port="$RAY_PORT" --temp-dir="$RAY_DIR" --include-dashboard=false --ray-client-server-port=0)
+else
+  options+=(--address="$HEAD_IP:$RAY_PORT")
+  until port_is_open "$HEAD_IP" "$RAY_PORT"; do sleep 1; done # train.sbatch knows when to give up
+fi
+read -ra extra <<<"${RAY_START_ARGS:-}"
+setsid ray start "${options[@]}" ${extra[@]+"${extra[@]}"} & # a session of its own: not reached by signals to our group
+ray=$!
+while kill -0 "$ray" 2>/dev/null; do sleep 1; done
+wait "$ray" # `ray start --block` ends by itself only where Ray has failed
