@@ -14,14 +14,13 @@ import argparse
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pyarrow.parquet as pq
-import yaml
 from tqdm import tqdm
 
 from sage.data import check_training_files
+from sage.engine import engine_option
 from sage.hinting import HintRules
 from sage.offline import AskAny, write_hints
 from sage.prompts import PromptTemplates
@@ -103,14 +102,6 @@ async def run(args: argparse.Namespace, prompts: list[Prompt]) -> int:
         )
     print("  ".join(f"{name} {count}" for name, count in counts.items()), f"-> {args.out}")
     return 0
-
-
-def engine_option(text: str) -> tuple[str, Any]:
-    """``key=value`` with the value read as YAML."""
-    key, mark, value = text.partition("=")
-    if not mark:
-        raise argparse.ArgumentTypeError(f"{text!r} must be KEY=VALUE, an argument of vLLM's engine")
-    return key, yaml.safe_load(value)
 
 
 def main() -> int:

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +32,8 @@ PRIVATE = ("gpqa",)
 """Benchmarks of which no text is stored: neither questions nor responses, and of answers only the letter."""
 FILE_NAMES = {"minerva": ("minerva", "minerva_math"), "gpqa": ("gpqa", "gpqa_diamond")}
 SUFFIXES = (".jsonl", ".parquet", ".csv")
+
+LETTERS = "ABCDEFGHIJ"
 
 _IDS = ("prompt_id", "problem_id", "unique_id", "question_id", "record id", "id", "index", "idx")
 _QUESTIONS = ("problem", "question")
@@ -57,7 +58,7 @@ class Problem:
 
 
 def find_benchmark(name: str, folder: Path) -> Path | None:
-    """The file of a benchmark in a folder, for example ``minerva_math.jsonl`` or ``gpqa_diamond.csv``; None if absent."""
+    """The file of a benchmark in a folder, such as ``minerva_math.jsonl`` or ``gpqa_diamond.csv``; None if absent."""
     stems = FILE_NAMES.get(name, (name,))
     return next((p for stem in stems for suffix in SUFFIXES if (p := folder / (stem + suffix)).is_file()), None)
 
@@ -163,15 +164,15 @@ def _answer(row: _Row) -> str:
 
 def _multiple_choice(row: _Row, question: str, options: Sequence[str]) -> Problem:
     letter = row.text("answer").upper()
-    if len(options) > len(ascii_uppercase) or letter not in list(ascii_uppercase[: len(options)]):
-        raise ValueError(f"{row.where}: 'answer' must be the letter of one of the {len(options)} options")
-    if row.has("answer_index") and row.get(["answer_index"])[1] != ascii_uppercase.index(letter):
+    if len(options) > len(LETTERS) or letter not in list(LETTERS[: len(options)]):
+        raise ValueError(f"{row.where}: 'answer' must be the letter of one of the {len(options)} options (at most 10)")
+    if row.has("answer_index") and row.get(["answer_index"])[1] != LETTERS.index(letter):
         raise ValueError(f"{row.where}: 'answer' and 'answer_index' name different options")
     return Problem(row.problem_id(), _with_options(question, options), letter, len(options))
 
 
 def _with_options(question: str, options: Sequence[str]) -> str:
-    lines = [f"{letter}. {option.strip()}" for letter, option in zip(ascii_uppercase, options, strict=False)]
+    lines = [f"{letter}. {option.strip()}" for letter, option in zip(LETTERS, options, strict=False)]
     return "\n".join([question, "", *lines, "", _LETTER_WANTED])
 
 
@@ -183,7 +184,7 @@ def _gpqa(row: _Row) -> Problem:
     order = list(range(4))
     random.Random(f"gpqa/{record}").shuffle(order)
     question = _with_options(row.text("question"), [options[n] for n in order])
-    return Problem(record, question, ascii_uppercase[order.index(0)], 4)
+    return Problem(record, question, LETTERS[order.index(0)], 4)
 
 
 def _trained_on(row: _Row) -> Problem:

@@ -1,0 +1,140 @@
+"""The checkpoints of a verl run as Hugging Face models, and the choice of the best one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sage.evaluation.scores import selection_score
+
+MERGED_FROM = "merged_from.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A ``global_step_*`` folder of a verl run."""
+
+    path: Path
+
+    @property
+    def step(self) -> int:
+        return int(self.path.name.rpartition("_")[2])
+
+    @property
+    def hugging_face(self) -> Path | None:
+        """The model in Hugging Face format, where the run saved one (``hf_model`` in ``checkpoint.save_contents``)."""
+        folders = (self.path / "actor/huggingface", self.path / "actor/model/huggingface")
+        return next((folder for folder in folders if any(folder.glob("*.safetensors"))), None)
+
+    @property
+    def backend(self) -> str:
+        """``fsdp`` or ``megatron``.
+
+        Raises:
+            ValueError: there are no weights that verl's model merger could read.
+        """
+        if (self.path / "actor/fsdp_config.json").is_file() and any(self._shards()):
+            return "fsdp"
+        if (self.path / "actor/model/dist_ckpt").is_dir():
+            return "megatron"
+        raise ValueError(
+            f"{self.path}/actor holds no weights of FSDP or Megatron; save them with "
+            "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra]"
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Changes when another run writes a checkpoint at this place."""
+        files = [p.stat() for p in self._shards()]
+        return {
+            "checkpoint": str(self.path.resolve()),
+            "bytes": sum(f.st_size for f in files),
+            "modified": max((int(f.st_mtime) for f in files), default=0),
+        }
+
+    def _shards(self) -> list[Path]:
+        actor = self.path / "actor"
+        return [
+            *actor.glob("model_world_size_*.pt"),
+            *actor.glob("model/**/*.*"),
+            *actor.glob("huggingface/*.safetensors"),
+        ]
+
+
+def find_checkpoints(run: Path) -> tuple[list[Checkpoint], list[str]]:
+    """The complete checkpoints of a run by step, and why others are left out.
+
+    Raises:
+        ValueError: there is none.
+    """
+    latest = run / "latest_checkpointed_iteration.txt"
+    last = int(latest.read_text()) if latest.is_file() else None
+    found, skipped = [], []
+    for path in run.glob("global_step_*"):
+        if not re.fullmatch(r"global_step_\d+", path.name):
+            skipped.append(f"{path}: not a checkpoint's name")
+        elif last is not None and Checkpoint(path).step > last:
+            skipped.append(f"{path}: {latest.name} says {last}, so it is not complete")
+        elif not (path / "actor").is_dir():
+            skipped.append(f"{path}: no folder 'actor'")
+        else:
+            found.append(Checkpoint(path))
+    if not found:
+        raise ValueError(
+            f"{run} has no complete checkpoint global_step_*; {'; '.join(skipped) or 'set trainer.save_freq'}"
+        )
+    return sorted(found, key=lambda c: c.step), sorted(skipped)
+
+
+def merge(checkpoint: Checkpoint, target: Path) -> Path:
+    """The checkpoint as a Hugging Face model, merged by verl's model merger unless that has been done.
+
+    The merger writes beside the target, which appears only when it is complete.
+
+    Raises:
+        RuntimeError: the merger failed; the message holds the end of what it printed.
+        ValueError: the checkpoint holds no weights that it could merge.
+    """
+    if checkpoint.hugging_face:
+        return checkpoint.hugging_face
+    identity = checkpoint.identity()
+    note = target / MERGED_FROM
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == identity:
+        return target
+    partial = target.with_name(target.name + ".part")
+    for folder in (partial, target):
+        shutil.rmtree(folder, ignore_errors=True)
+    command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", checkpoint.backend]
+    command += ["--local_dir", str(checkpoint.path / "actor"), "--target_dir", str(partial)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        tail = "\n".join(done.stdout.splitlines()[-25:])
+        raise RuntimeError(f"{tail}\nverl's model merger failed on {checkpoint.path}/actor (status {done.returncode})")
+    (partial / MERGED_FROM).write_text(json.dumps(identity) + "\n", encoding="utf-8")
+    os.replace(partial, target)
+    return target
+
+
+def choose_best(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The checkpoint with the best average, the earliest of equal ones.
+
+    Args:
+        summaries: summary by checkpoint, in the order of their steps.
+    """
+    scores = {name: selection_score(summary["benchmarks"]) for name, summary in summaries.items()}
+    best = max(scores, key=lambda name: scores[name][0])
+    value, names = scores[best]
+    return {
+        "checkpoint": best,
+        "score": value,
+        "rule": f"highest mean avg over {', '.join(names)}, among {len(scores)} checkpoints; chosen on the test sets "
+        "themselves, as the paper does, so the figure is optimistic",
+        "scores": {name: score for name, (score, _) in scores.items()},
+    }

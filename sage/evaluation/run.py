@@ -1,0 +1,221 @@
+"""Evaluation of one model on several benchmarks: what is missing is sampled, graded and written; then scored."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sage.answers import last_boxed, named_choice, stated_choice
+from sage.evaluation.benchmarks import PRIVATE, Problem
+from sage.evaluation.generate import Decoding, Generation, Replicas, Request, replica_devices
+from sage.evaluation.scores import averages, score
+from sage.evaluation.store import TOO_LONG, Sample, SampleFile, check_settings, write_json
+from sage.grading import available_cores
+from sage.hinting import request_seed
+from sage.prompts import Message
+from sage.verify import Verifier, load_verifier
+
+Benchmarks = Mapping[str, Sequence[Problem]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How every model is evaluated."""
+
+    samples: int
+    decoding: Decoding
+    seed: int
+    system: str
+    """System turn of prompts that do not bring their own messages; empty for none."""
+    verifier: str
+    responses: bool
+    """Whether responses are stored, outside `PRIVATE` benchmarks."""
+
+    def of_samples(self) -> dict[str, Any]:
+        """What each sample depends on, beside model and problem."""
+        return {**asdict(self.decoding), "seed": self.seed, "system": self.system, "verifier": self.verifier}
+
+
+@dataclass(frozen=True)
+class Engines:
+    """How vLLM is started."""
+
+    options: dict[str, Any]
+    """Arguments of the engine."""
+    replicas: int | None
+    """How many engines; None for as many as the visible GPUs allow, or one on a CPU."""
+
+
+def messages(problem: Problem, system: str) -> list[Message]:
+    """The chat messages of a problem: its own, or the question after the system turn. Never a hint."""
+    if problem.messages:
+        return list(problem.messages)
+    turns = [{"role": "system", "content": system}] if system else []
+    return [*turns, {"role": "user", "content": problem.question}]
+
+
+def extract_answer(verifier: Verifier, problem: Problem, response: str) -> str | None:
+    r"""The answer that a response ends in, as the verifier reads it: by its own method ``extract_answer`` if it has
+    one, else the letter chosen, or the content of the last ``\boxed{}``."""
+    own: Callable[[str], str | None] | None = getattr(verifier, "extract_answer", None)
+    if own:
+        return own(response)
+    boxed = last_boxed(response)
+    if problem.choices:
+        return stated_choice(response) if boxed is None else named_choice(boxed)
+    return boxed
+
+
+class Evaluation:
+    """The samples of one model.
+
+    Args:
+        folder: holds a file for each benchmark, ``settings.json`` and, in the end, ``summary.json``.
+        benchmarks: their problems, by name.
+        settings: how responses are drawn and graded.
+    """
+
+    def __init__(self, folder: Path, benchmarks: Benchmarks, settings: Settings) -> None:
+        self.folder = folder
+        self.benchmarks = benchmarks
+        self.settings = settings
+        self._files = {name: SampleFile(folder / f"{name}.jsonl") for name in benchmarks}
+        self._write = threading.Lock()
+
+    def missing(self) -> dict[str, dict[str, list[int]]]:
+        """Numbers of the samples that are not on file, by benchmark and problem."""
+        found = {}
+        for name, problems in self.benchmarks.items():
+            # A prompt that was too long is tried again: the engine's context may be longer now.
+            done = {key for key, sample in self._files[name].read().items() if sample.finish != TOO_LONG}
+            wanted = range(self.settings.samples)
+            todo = {p.problem_id: [n for n in wanted if (p.problem_id, n) not in done] for p in problems}
+            found[name] = {problem_id: numbers for problem_id, numbers in todo.items() if numbers}
+        return found
+
+    def begin(self, identity: dict[str, Any], digests: dict[str, str]) -> None:
+        """Note what the samples depend on.
+
+        Raises:
+            ValueError: those on file depend on something else.
+        """
+        check_settings(self.folder / "settings.json", identity | self.settings.of_samples(), digests)
+
+    def sample(self, model: str, engines: Engines) -> None:
+        """Draw and grade what is missing.
+
+        Args:
+            model: path or name for vLLM and the tokenizer.
+            engines: how vLLM is started.
+
+        Raises:
+            RuntimeError: an engine ended.
+            ValueError: the model's tokenizer has no chat template, or the GPUs are too few.
+        """
+        missing = self.missing()
+        groups = list(self._requests(model, missing))
+        verifier = load_verifier(self.settings.verifier)
+        devices = replica_devices(engines.options, engines.replicas)
+        problems = {(name, p.problem_id): p for name, ps in self.benchmarks.items() for p in ps}
+        total = self.settings.samples * len(problems)
+        todo = sum(len(group) for group in groups)
+        print(
+            f"{todo} of {total} samples to draw, {len(devices)} replica(s); loading (log: {self.folder}/replica*.log)"
+        )
+        grading: deque[Future[None]] = deque()
+        with (
+            Replicas(model, engines.options, self.settings.decoding, devices, self.folder) as replicas,
+            ThreadPoolExecutor(available_cores() + 2) as pool,
+            tqdm(total=total, initial=total - todo, unit="sample", mininterval=1.0) as bar,
+        ):
+
+            def grade(generation: Generation) -> None:
+                name, problem_id, number = generation.key
+                sample = self._graded(verifier, name, problems[name, problem_id], number, generation)
+                with self._write:
+                    self._files[name].append(sample)
+                    bar.update()
+
+            for generation in replicas.run(self._fitting(groups, replicas.context_length, bar)):
+                grading.append(pool.submit(grade, generation))
+                while grading and grading[0].done():
+                    grading.popleft().result()
+            for future in grading:
+                future.result()
+
+    def finish(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Sort the files, score them and write ``summary.json``, whose content is returned.
+
+        Args:
+            facts: put in front, such as the model's name.
+        """
+        scores = {}
+        for name, problems in self.benchmarks.items():
+            file = self._files[name]
+            file.sort([p.problem_id for p in problems])
+            samples = file.read()
+            numbers = range(self.settings.samples)
+            scores[name] = score([[samples[p.problem_id, n] for n in numbers] for p in problems])
+        settings = {"samples": self.settings.samples, **self.settings.of_samples()}
+        summary = facts | {"settings": settings, "benchmarks": scores} | averages(scores)
+        write_json(self.folder / "summary.json", summary)
+        return summary
+
+    def _requests(self, model: str, missing: Mapping[str, Mapping[str, list[int]]]) -> Iterator[list[Request]]:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        if not tokenizer.chat_template:
+            raise ValueError(f"{model}: its tokenizer has no chat template; evaluate a chat model")
+        for name, problems in self.benchmarks.items():
+            for problem in problems:
+                numbers = missing[name].get(problem.problem_id)
+                if not numbers:
+                    continue
+                ids = tokenizer.apply_chat_template(
+                    messages(problem, self.settings.system),
+                    add_generation_prompt=True,
+                    tokenize=True,
+                    return_dict=False,
+                )
+                seeds = (request_seed(self.settings.seed, name, problem.problem_id, n) for n in numbers)
+                yield [
+                    Request((name, problem.problem_id, n), list(ids), seed)
+                    for n, seed in zip(numbers, seeds, strict=True)
+                ]
+
+    def _fitting(self, groups: Sequence[list[Request]], context: int, bar: tqdm) -> Iterator[list[Request]]:
+        """The groups whose prompt leaves room for a response; the samples of others are written as not correct."""
+        cramped = 0
+        for group in groups:
+            room = context - len(group[0].prompt)
+            cramped += 0 < room < self.settings.decoding.max_tokens
+            if room > 0:
+                yield group
+                continue
+            for request in group:
+                name, problem_id, number = request.key
+                with self._write:
+                    self._files[name].append(Sample(problem_id, number, None, False, 0, TOO_LONG))
+                    bar.update()
+        if cramped:
+            bar.write(
+                f"{cramped} problems leave less than {self.settings.decoding.max_tokens} tokens of the context of "
+                f"{context}; their responses are cut off there (--engine max_model_len=..)"
+            )
+
+    def _graded(
+        self, verifier: Verifier, benchmark: str, problem: Problem, number: int, generation: Generation
+    ) -> Sample:
+        text = generation.text
+        correct = verifier.is_correct(text, problem.answer)
+        answer = extract_answer(verifier, problem, text)
+        stored = text if self.settings.responses and benchmark not in PRIVATE else None
+        return Sample(problem.problem_id, number, answer, correct, generation.tokens, generation.finish, stored)
