@@ -38,8 +38,29 @@ def check_training_files(paths: Sequence[str], needs_solutions: bool) -> DataRep
         ValueError: a file or column is missing, an id is missing or repeated, an answer is missing, the
             last message of a prompt is not the user's, or there is no solution at all. The message names file and row.
     """
+    for fault in faults(paths):
+        raise ValueError(fault)
+    prompt_ids: set[str] = set()
+    without_solution = 0
+    for path in paths:
+        for row in records(path, ("prompt_id", "solution")):
+            prompt_ids.add(row["prompt_id"])
+            without_solution += not (row["solution"] or "").strip()
+    if needs_solutions and without_solution == len(prompt_ids):
+        raise ValueError(
+            f"{', '.join(map(str, paths))}: no row has a solution, so no hint could ever be written; fill the solution "
+            "column or use sage.schedule=grpo"
+        )
+    return DataReport(len(prompt_ids), without_solution, frozenset(prompt_ids))
+
+
+def faults(paths: Sequence[str]) -> Iterator[str]:
+    """What keeps training from starting, one sentence for each row at fault, with file and row.
+
+    Raises:
+        ValueError: a file is missing, no Parquet, or lacks a column.
+    """
     seen: dict[str, str] = {}
-    rows = without_solution = 0
     for path in paths:
         if not str(path).endswith(".parquet"):
             raise ValueError(f"{path}: training files must be Parquet (.parquet)")
@@ -52,32 +73,24 @@ def check_training_files(paths: Sequence[str], needs_solutions: bool) -> DataRep
         for column in COLUMNS:
             if column not in names:
                 raise ValueError(f"{path}: column {column!r} is missing; it has {', '.join(names)}")
-        for row, record in enumerate(_records(path)):
+        for row, record in enumerate(records(path)):
             where = f"{path}, row {row}"
             prompt_id = record["prompt_id"]
             if not isinstance(prompt_id, str) or not prompt_id:
-                raise ValueError(f"{where}: prompt_id is {prompt_id!r}; give every row a unique non-empty string")
+                yield f"{where}: prompt_id is {prompt_id!r}; give every row a unique non-empty string"
+                continue
             if prompt_id in seen:
-                raise ValueError(
-                    f"{where}: prompt_id {prompt_id!r} repeats that of {seen[prompt_id]}; ids must be unique"
-                )
-            seen[prompt_id] = where
+                yield f"{where}: prompt_id {prompt_id!r} repeats that of {seen[prompt_id]}; ids must be unique"
+            seen.setdefault(prompt_id, where)
             if not record["problem"]:
-                raise ValueError(f"{where} ({prompt_id}): problem is empty")
-            if str((record["reward_model"] or {}).get("ground_truth", "")).strip() in ("", "None"):
-                raise ValueError(f"{where} ({prompt_id}): reward_model.ground_truth is missing")
-            if not record["prompt"] or record["prompt"][-1]["role"] != "user":
-                raise ValueError(f"{where} ({prompt_id}): the last message of prompt must be the user's")
-            without_solution += not (record["solution"] or "").strip()
-            rows += 1
-    if needs_solutions and without_solution == rows:
-        raise ValueError(
-            f"{', '.join(map(str, paths))}: no row has a solution, so no hint could ever be written; fill the solution "
-            "column or use sage.schedule=grpo"
-        )
-    return DataReport(rows, without_solution, frozenset(seen))
+                yield f"{where} ({prompt_id}): problem is empty"
+            elif str((record["reward_model"] or {}).get("ground_truth", "")).strip() in ("", "None"):
+                yield f"{where} ({prompt_id}): reward_model.ground_truth is missing"
+            elif not record["prompt"] or record["prompt"][-1]["role"] != "user":
+                yield f"{where} ({prompt_id}): the last message of prompt must be the user's"
 
 
-def _records(path: str) -> Iterator[dict[str, Any]]:
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=1024, columns=list(COLUMNS)):
+def records(path: str, columns: Sequence[str] = COLUMNS) -> Iterator[dict[str, Any]]:
+    """The rows of a training file."""
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=1024, columns=list(columns)):
         yield from batch.to_pylist()

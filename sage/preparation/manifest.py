@@ -1,0 +1,63 @@
+"""What a prepared file is made of and what became of every row: the manifest beside it, and its table."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sage.preparation.parts import write_text
+from sage.preparation.pipeline import Outcome, dropped_path
+from sage.preparation.rows import Reason
+
+PACKAGES = ("pyarrow", "datasets", "transformers", "math-verify", "sympy")
+
+
+def manifest_path(out: Path) -> Path:
+    return out.with_name(out.name.removesuffix(".parquet") + ".manifest.json")
+
+
+def file_record(path: Path) -> dict[str, Any]:
+    """Name, size in bytes and sha256 of a file."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that the outcome may depend on."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def write_manifest(out: Path, settings: Mapping[str, Any], outcome: Outcome) -> Path:
+    """Write the manifest of a prepared file. The same input and settings give the same bytes."""
+    path = manifest_path(out)
+    content = {
+        "format": 1,
+        "output": {**file_record(out), "rows": outcome.kept, "rows_without_solution": outcome.without_solution},
+        "rows_read": outcome.read,
+        "dropped": {str(r): outcome.dropped[r] for r in Reason if r in outcome.dropped},
+        "dropped_list": file_record(dropped_path(out)),
+        **settings,
+    }
+    for key in ("output", "dropped_list"):
+        content[key]["path"] = Path(content[key]["path"]).name
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def count_table(read: int, dropped: Mapping[str, int], not_checked: Iterable[Reason] = ()) -> str:
+    """The rows left after each check that dropped any, as text."""
+    lines = [f"{'rows read':<24}{read:>9}"]
+    left, skipped = read, set(not_checked)
+    for reason in Reason:
+        if reason in skipped:
+            lines.append(f"  {reason:<22}{'not checked':>21}")
+        elif count := dropped.get(reason, 0):
+            left -= count
+            lines.append(f"  {reason:<22}{-count:>9}{left:>12}")
+    return "\n".join([*lines, f"{'rows kept':<24}{left:>9}"])
