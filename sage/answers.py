@@ -1,4 +1,5 @@
-"""Bare answers as text: boxes, normalisation, plainly written numbers, and what can be compared without mathematics."""
+"""Bare answers as text: boxes, normalisation, plainly written numbers, choices, and what can be compared
+without mathematics."""
 
 from __future__ import annotations
 
@@ -135,6 +136,36 @@ def compare_cheaply(candidate: str, answer: str) -> bool | None:
     if left_number is None or right_number is None:
         return None
     return same_number(left_number, right_number)
+
+
+# What may stand behind the letter of a choice: the text of the option, but no second choice.
+_OPTION = r"(?!(?:[,;/&+]|and\b|or\b)|[. ]*\(?[A-J]\)?$).*"
+_NAMED = re.compile(
+    rf"(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\b:? ?)?(?:\(([A-J])\){_OPTION}|([A-J])(?:[.:)]{_OPTION})?)", re.DOTALL
+)
+_STATED = re.compile(
+    r"(?i:\banswer\s*(?:is\b\s*:?|:))[\s*$]*(?:(?i:option|choice)\s+)?[*$]*(?:\\text(?:bf)?\{)?"
+    r"(?:\(([A-J])\)|([A-J])(?![\w'\u2019(]|[ \t]+(?!because\b|since\b|as\b)\w))"
+    r"(?!\s*(?:[,/&]|or\b|and\b)\s*\(?[A-J]\b)"
+)
+
+
+def choice(answer: str) -> str | None:
+    r"""The letter of a reference answer that is a choice from A to J: ``B``, ``(B)`` or ``\text{B}``; else None."""
+    match = re.fullmatch(r"([A-J])|\(([A-J])\)", normalise(answer))
+    return match and (match[1] or match[2])
+
+
+def named_choice(candidate: str) -> str | None:
+    r"""The one choice that the content of a box names: ``B``, ``(B)``, ``B. text``, ``\textbf{(B)}\ 12``; else None."""
+    match = _NAMED.fullmatch(normalise(candidate))
+    return match and (match[1] or match[2])
+
+
+def stated_choice(response: str) -> str | None:
+    """The choice of the last statement such as "the answer is (B)" or "Answer: B"; None if there is none."""
+    found = _STATED.findall(response)
+    return found[-1][0] or found[-1][1] if found else None
 
 
 COMMAND = re.compile(r"\\[A-Za-z]+")

@@ -1,30 +1,33 @@
 r"""Verifiers: whether a response is correct (the reward R of SAGE Section 2), and whether two answers are the same.
 
-``MathVerifier`` builds on math-verify and keeps three of its properties away from training: its time limits rest on
-SIGALRM, which does nothing useful off the main thread; some short inputs (``9^{9^{9^9}}``) run for hours; and it
-imports sympy, which a worker that never needs it should not pay for. So responses are graded in a child process that
-is killed when it takes too long, and bare answers are compared in this process only where that is harmless.
+``MathVerifier`` asks math-verify, in processes of its own (`sage.grading`), about what text and plain numbers leave
+open. Bare answers are compared in this process, and only where that is harmless.
 """
 
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import re
-import signal
-import subprocess
-import sys
 import threading
-import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from multiprocessing.connection import Connection, Pipe
 from typing import Protocol
 
-from sage.answers import COMMAND, GREEK, commands, comparable, compare_cheaply, last_boxed, letters
-
-STARTUP_SECONDS = 120.0
-MEMORY_BYTES = 4 << 30
+from sage.answers import (
+    COMMAND,
+    GREEK,
+    choice,
+    commands,
+    comparable,
+    compare_cheaply,
+    last_boxed,
+    letters,
+    named_choice,
+    stated_choice,
+)
+from sage.grading import GradingPool, available_cores, math_verify_says
 
 
 class Verifier(Protocol):
@@ -51,43 +54,51 @@ class ExactVerifier:
 class MathVerifier:
     r"""Compares mathematics: the last ``\boxed{}`` of a response with the reference answer.
 
+    Where the reference answer is one capital letter from A to J, the response has to name that choice, in its last box
+    or, if it has none, in a final statement such as "the answer is (B)".
+
     Args:
-        timeout: seconds that the child process may spend on one comparison; after that it is killed and replaced, and
-            the response counts as not correct.
+        timeout: seconds of CPU time for one comparison in a grading process; a response that needs more is not correct.
         max_answer_chars: longer answers are not correct.
+        processes: grading processes at most; by default one for each available core. The first one starts with the
+            first comparison that needs mathematics, others when comparisons wait.
 
     Attributes:
-        timeouts: comparisons that were cut off by ``timeout``.
-        crashes: comparisons during which the child process died by itself, for example for want of memory.
+        timeouts: comparisons that were cut off.
+        crashes: comparisons during which two grading processes died in turn, for example for want of memory.
     """
 
-    def __init__(self, timeout: float = 5.0, max_answer_chars: int = 2000) -> None:
+    def __init__(self, timeout: float = 5.0, max_answer_chars: int = 2000, processes: int | None = None) -> None:
         self.timeouts = 0
         self.crashes = 0
-        self._timeout = timeout
+        self._settings = (timeout, max_answer_chars, processes)
         self._max_answer_chars = max_answer_chars
-        self._lock = threading.Lock()
-        self._child: _Child | None = None
+        self._counting = threading.Lock()
+        self._pool = self._new_pool()
 
-    def __reduce__(self) -> tuple[type[MathVerifier], tuple[float, int]]:
-        return MathVerifier, (self._timeout, self._max_answer_chars)
+    def __reduce__(self) -> tuple[type[MathVerifier], tuple[float, int, int | None]]:
+        return MathVerifier, self._settings
 
     def is_correct(self, response: str, answer: str) -> bool:
         """Whether a response ends in the reference answer.
 
         Raises:
-            RuntimeError: the child process cannot be started.
+            RuntimeError: a grading process cannot be started.
         """
         candidate = last_boxed(response)
-        if candidate is None or len(candidate) > self._max_answer_chars or len(answer) > self._max_answer_chars:
+        if expected := choice(answer):
+            return expected == (stated_choice(response) if candidate is None else named_choice(candidate))
+        if candidate is None or self._too_long(candidate, answer):
             return False
         match = compare_cheaply(candidate, answer)
-        return self._compare_in_child(candidate, answer) if match is None else match
+        return self._compare_in_pool(candidate, answer) if match is None else match
 
     def same_answer(self, candidate: str, answer: str) -> bool:
         """Whether two bare answers are the same. Starts no process; where a comparison could be slow, answers False."""
-        if len(candidate) > self._max_answer_chars or len(answer) > self._max_answer_chars:
+        if self._too_long(candidate, answer):
             return False
+        if expected := choice(answer):
+            return expected == named_choice(candidate)
         match = compare_cheaply(candidate, answer)
         if match is not None:
             return match
@@ -97,43 +108,48 @@ class MathVerifier:
         return _compare_here(left, right)
 
     def close(self) -> None:
-        """End the child process; the next slow comparison starts another one."""
-        with self._lock:
-            self._stop_child()
+        """End the grading processes; a later comparison starts others."""
+        self._pool.close()
 
-    def _compare_in_child(self, candidate: str, answer: str) -> bool:
-        with self._lock:
-            if self._child is None or not self._child.usable():
-                self._stop_child()
-                self._child = _Child(self._timeout)
-            try:
-                match = self._child.compare(candidate, answer)
-            except TimeoutError:
+    def _too_long(self, *answers: str) -> bool:
+        return any(len(answer) > self._max_answer_chars for answer in answers)
+
+    def _new_pool(self) -> GradingPool:
+        timeout, _, processes = self._settings
+        return GradingPool(processes or available_cores(), timeout)
+
+    def _compare_in_pool(self, candidate: str, answer: str) -> bool:
+        if self._pool.owner != os.getpid():  # this process was forked: two readers would get each other's verdicts
+            self._pool = self._new_pool()
+        try:
+            return self._pool.compare(candidate, answer)
+        except TimeoutError:
+            with self._counting:
                 self.timeouts += 1
-            except (EOFError, OSError):
+        except ChildProcessError:
+            with self._counting:
                 self.crashes += 1
-            else:
-                return match
-            self._stop_child()
-            return False
-
-    def _stop_child(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
+        return False
 
 
-def load_verifier(spec: str) -> Verifier:
+def grade(verifier: Verifier, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+    """Verdicts on (response, answer) pairs, in their order, over the available cores."""
+    with ThreadPoolExecutor(available_cores()) as threads:
+        return list(threads.map(verifier.is_correct, *zip(*pairs, strict=True))) if pairs else []
+
+
+def load_verifier(spec: str, processes: int | None = None) -> Verifier:
     """The verifier that a config names.
 
     Args:
         spec: ``math``, ``exact``, or ``package.module:attribute``, a class without required arguments or an instance.
+        processes: grading processes of ``math``; by default one for each available core.
 
     Raises:
         ValueError: the name is unknown, cannot be imported, or names something else.
     """
     if spec == "math":
-        return MathVerifier()
+        return MathVerifier(processes=processes)
     if spec == "exact":
         return ExactVerifier()
     module_name, colon, attribute = spec.partition(":")
@@ -195,101 +211,4 @@ _here = threading.Lock()  # sympy and the parser keep global caches
 @lru_cache(maxsize=8192)
 def _compare_here(candidate: str, answer: str) -> bool:
     with _here:
-        return _math_verify(candidate, answer)
-
-
-@lru_cache(maxsize=2048)
-def _parse(answer: str) -> list[object]:
-    from math_verify import LatexExtractionConfig, parse
-
-    # Only LaTeX: the other extraction evaluates text with sympy's parse_expr.
-    boxed = rf"\boxed{{{answer}}}"
-    return parse(boxed, extraction_config=[LatexExtractionConfig()], parsing_timeout=None)
-
-
-def _math_verify(candidate: str, answer: str) -> bool:
-    """math-verify without its time limits."""
-    for module in ("parser", "grader"):
-        logging.getLogger(f"math_verify.{module}").setLevel(logging.ERROR)  # it warns that it has no time limit
-    from math_verify import verify
-
-    return bool(verify(_parse(answer), _parse(candidate), timeout_seconds=None))
-
-
-class _Child:
-    """A process that compares answers in its main thread, one at a time.
-
-    A plain subprocess, not one of multiprocessing's: it never imports the caller's ``__main__`` again and may be
-    started by a daemonic process.
-
-    Raises:
-        RuntimeError: the process did not come up.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._owner = os.getpid()
-        self._connection, theirs = Pipe()
-        code = "import sys; sys.path[:] = {!r}; from sage.verify import _serve; _serve({}, {})"
-        command = [sys.executable, "-c", code.format(sys.path, theirs.fileno(), timeout)]
-        try:
-            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        finally:
-            theirs.close()
-        self.process_id = process.pid
-        self.stop = weakref.finalize(self, _stop, process, self._connection, self._owner)
-        try:
-            ready = self._connection.poll(STARTUP_SECONDS) and self._connection.recv() == "ready"
-        except (EOFError, OSError):
-            ready = False
-        if not ready:
-            self.stop()
-            raise RuntimeError(
-                "the grading process of MathVerifier did not start; check that "
-                f"`{sys.executable} -c 'import math_verify, sage.verify'` works"
-            )
-
-    def usable(self) -> bool:
-        """False in a process that was forked from the owner: the two would read each other's verdicts."""
-        return self._owner == os.getpid()
-
-    def compare(self, candidate: str, answer: str) -> bool:
-        """Whether the child finds the answers the same.
-
-        Raises:
-            TimeoutError: there was no verdict in time.
-            EOFError, OSError: the child died.
-        """
-        self._connection.send((candidate, answer))
-        if not self._connection.poll(self._timeout):
-            raise TimeoutError
-        return bool(self._connection.recv())
-
-
-def _stop(process: subprocess.Popen[bytes], connection: Connection, owner: int) -> None:
-    connection.close()
-    if owner == os.getpid():
-        process.kill()
-        process.wait()
-
-
-def _serve(descriptor: int, timeout: float) -> None:
-    """The child's loop: receive a pair, send a verdict, until the parent is gone."""
-    import resource
-
-    connection = Connection(descriptor)
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES if hard < 0 else min(hard, MEMORY_BYTES), hard))
-    _math_verify("x+1", "1+x")  # load the parser before time is measured
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    connection.send("ready")
-    while True:
-        try:
-            candidate, answer = connection.recv()
-        except EOFError:
-            return
-        signal.setitimer(signal.ITIMER_REAL, timeout + 5)  # ends this process should the parent have died meanwhile
-        verdict = _math_verify(candidate, answer)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        connection.send(verdict)
+        return math_verify_says(candidate, answer)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from sage.grading import available_cores
 from sage.verify import Verifier, load_verifier
 
 
 @cache
-def _verifier(spec: str) -> Verifier:
-    return load_verifier(spec)
+def _verifier(spec: str, workers: int) -> Verifier:
+    """One for the process. The reward workers of a node divide its cores, rounded up, between them."""
+    return load_verifier(spec, processes=-(-available_cores() // workers))
 
 
 def compute_score(
-    data_source: str, solution_str: str, ground_truth: Any, extra_info: dict[str, Any], verifier: str
+    data_source: str, solution_str: str, ground_truth: Any, extra_info: dict[str, Any], verifier: str, workers: int = 8
 ) -> dict[str, float]:
     """Grade one response (``reward.custom_reward_function``).
 
@@ -24,9 +26,10 @@ def compute_score(
         ground_truth: the gold answer.
         extra_info: as in the data file; not used.
         verifier: ``sage.verifier``, passed by the configuration.
+        workers: ``reward.num_workers``, which verl spreads over the nodes; the default is verl's.
 
     Returns:
         ``score`` (the reward) and ``acc`` (the accuracy that decides "solved"), both 0.0 or 1.0.
     """
-    correct = float(_verifier(verifier).is_correct(solution_str, str(ground_truth)))
+    correct = float(_verifier(verifier, workers).is_correct(solution_str, str(ground_truth)))
     return {"score": correct, "acc": correct}

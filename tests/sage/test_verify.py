@@ -2,9 +2,7 @@ r"""Verifiers: equal answers in every spelling, bounded time on hostile ones, th
 
 import asyncio
 import json
-import os
 import pickle
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -68,9 +66,9 @@ SYMBOLIC = [
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[MathVerifier]:
-    verifier = MathVerifier(timeout=20)  # generous, for a machine that is busy with other things
+    verifier = MathVerifier()
     yield verifier
-    assert verifier.crashes == 0
+    assert (verifier.timeouts, verifier.crashes) == (0, 0)
     verifier.close()
 
 
@@ -79,7 +77,7 @@ def test_plain_answers_are_compared_without_a_process(candidate: str, answer: st
     verifier = MathVerifier(timeout=0)
     assert verifier.is_correct(rf"so \boxed{{{candidate}}}", answer)
     assert verifier.same_answer(candidate, answer) and verifier.same_answer(answer, candidate)
-    assert verifier._child is None
+    assert verifier._pool.process_ids == []
 
 
 @pytest.mark.parametrize(("candidate", "answer"), DIFFERENT)
@@ -115,40 +113,6 @@ def test_hostile_answers_are_cut_off_here(slow: str) -> None:
     assert time.process_time() - start < 1
 
 
-def test_a_slow_answer_is_killed_counted_and_survived() -> None:
-    verifier = MathVerifier(timeout=0.5)
-    assert not verifier.is_correct(r"\boxed{9^{9^{9^9}}}", "17")
-    assert verifier.timeouts == 1
-    assert verifier._child is None
-    verifier._timeout = 20
-    assert verifier.is_correct(r"\boxed{x^2+1}", "1+x^2")
-    assert not verifier.is_correct(r"\boxed{" + "x+" * 1500 + "1}", "1+x^2")
-    assert (verifier.timeouts, verifier.crashes) == (1, 0)
-    verifier.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("slow", SLOW)
-def test_hostile_responses_are_bounded(slow: str) -> None:
-    verifier = MathVerifier(timeout=1)
-    start = time.perf_counter()
-    assert not verifier.is_correct(rf"\boxed{{{slow}}}", "17")
-    assert time.perf_counter() - start < 30  # mostly the start of the child
-    verifier.close()
-
-
-def test_a_dead_child_is_replaced() -> None:
-    verifier = MathVerifier(timeout=20)
-    assert verifier.is_correct(r"\boxed{x^2+1}", "1+x^2")
-    child = verifier._child
-    assert child is not None
-    os.kill(child.process_id, signal.SIGKILL)
-    assert not verifier.is_correct(r"\boxed{x^2+1}", "1+x^2")
-    assert verifier.crashes == 1
-    assert verifier.is_correct(r"\boxed{x^2+1}", "1+x^2")
-    verifier.close()
-
-
 def test_threads_and_executors_get_the_verdicts_of_the_main_thread(verifier: MathVerifier) -> None:
     pairs = [(candidate, answer, True) for candidate, answer in SYMBOLIC + EQUAL]
     pairs += [(candidate, answer, False) for candidate, answer in DIFFERENT]
@@ -171,8 +135,8 @@ def test_threads_and_executors_get_the_verdicts_of_the_main_thread(verifier: Mat
 
 
 def test_a_verifier_can_be_pickled() -> None:
-    copy = pickle.loads(pickle.dumps(MathVerifier(timeout=3.0)))
-    assert copy._timeout == 3.0
+    copy = pickle.loads(pickle.dumps(MathVerifier(timeout=3.0, processes=2)))
+    assert copy._settings == (3.0, 2000, 2)
     assert copy.is_correct(r"\boxed{0.5}", "1/2")
 
 
