@@ -2,10 +2,10 @@
 
     python scripts/evaluate.py --model Qwen/Qwen2.5-7B-Instruct --data benchmarks --out results/eval
     python scripts/evaluate.py --checkpoints outputs/sage/checkpoints --data benchmarks --out results/eval
-    python scripts/evaluate.py --model M --benchmarks mine=problems.jsonl --samples 4 --max-tokens 2048 --out results/eval
+    python scripts/evaluate.py --model M --benchmarks mine=problems.jsonl --samples 4 --out results/eval
 
-The defaults are the paper's settings: 16 samples a problem, temperature 0.6, top-p 0.95, 8192 tokens. docs/evaluation.md
-has the files, the scores and what resuming guarantees.
+The defaults are the paper's settings: 16 samples a problem, temperature 0.6, top-p 0.95, 8192 tokens. What the files
+hold and what resuming guarantees is in docs/evaluation.md.
 """
 
 from __future__ import annotations

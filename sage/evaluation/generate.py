@@ -158,7 +158,8 @@ class Replicas:
             process = self._processes[connection]
             process.join()
             log = self._logs[connection]
-            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:]
+            tail = "\n".join(line[:200] for line in lines)
             raise RuntimeError(f"{tail}\na replica ended with status {process.exitcode}; its log is {log}") from None
 
 
@@ -169,7 +170,10 @@ def _serve(
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, sys.stdout.fileno())
     os.dup2(output, sys.stderr.fileno())
-    if device is not None:
+    if device is None:
+        # vLLM rewinds the random state of a request whose prompt it cut in two, which no CPU generator can do.
+        engine = {"enable_chunked_prefill": False, **engine}
+    else:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     # Engine and scheduler in this process: one of their own would outlive it.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
