@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+
 import hydra
 import ray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
-from recipe.sage.settings import check_run, describe_run
+from recipe.sage.settings import check_machine, check_run, describe_run
+
+FORWARDED = ("PYTHONPATH", "TENSORBOARD_DIR", "VERL_FILE_LOGGER_PATH")
+"""What the launch scripts set. Workers of a running Ray cluster have the environment of `ray start`, not ours."""
 
 
 class SageTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
@@ -22,13 +28,24 @@ class SageTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
         super().run(config)
 
 
+def forward_environment(config: DictConfig, environ: Mapping[str, str]) -> None:
+    """Hand `FORWARDED` to Ray's workers, on whichever node they run."""
+    for name in FORWARDED:
+        if name in environ:
+            key = f"ray_kwargs.ray_init.runtime_env.env_vars.{name}"
+            OmegaConf.update(config, key, environ[name], force_add=True)
+
+
 @hydra.main(config_path="config", config_name="sage_trainer", version_base=None)
 def main(config: DictConfig) -> None:
-    """Check the run, say what it will do, and hand it to verl."""
+    """Check the run, say what it will do, and hand it to verl, which joins the Ray cluster of RAY_ADDRESS if set."""
     auto_set_device(config)
-    validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     sage, report = check_run(config)
+    if problems := check_machine(config, os.environ):
+        raise ValueError("; ".join(problems))
+    validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     print(describe_run(config, sage, report), flush=True)
+    forward_environment(config, os.environ)
     run_ppo(config, task_runner_class=ray.remote(SageTaskRunner))
 
 

@@ -1,1 +1,0 @@
-run_qwen2.5-7b_sage.sh
