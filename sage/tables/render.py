@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import textwrap
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from sage.tables.tables import Cell, Row, Table
+from sage.tables.cells import Cell, Row, Table
 
 DASH = "—"
 
@@ -27,11 +29,16 @@ def row_label(row: Row) -> str:
     return row.label if row.source == "ours" else "paper"
 
 
+def missing_notes(missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """A sentence for each thing that is missing, with the folders that lack it."""
+    return [f"{DASH} missing: {', '.join(folders)}: {reason}." for reason, folders in missing.items()]
+
+
 def all_notes(table: Table) -> list[str]:
     """The table's notes, what is missing last."""
-    missing = [f"{DASH} missing: {', '.join(folders)}: {reason}." for reason, folders in table.missing.items()]
     paper = [cell for block in table.blocks for row in block.rows if row.source == "paper" for cell in row.cells]
-    return [*table.notes, *([f"{DASH} not printed in the paper."] if Cell() in paper else []), *missing]
+    unprinted = [f"{DASH} not printed in the paper."] if Cell() in paper else []
+    return [*table.notes, *unprinted, *missing_notes(table.missing)]
 
 
 def markdown(table: Table) -> str:
@@ -40,7 +47,7 @@ def markdown(table: Table) -> str:
         value = f"**{value}**" if cell.best else value
         return f"*{value}*" if row.source == "paper" and not cell.best else f"{value} {width}".strip()
 
-    lines = [f"## {table.title}", ""]
+    lines = [f"## {table.number}. {table.title}", ""]
     for block in table.blocks:
         if block.title:
             lines += [f"### {block.title}", ""]
@@ -55,8 +62,8 @@ def markdown(table: Table) -> str:
 def escape(text: str) -> str:
     """Plain text for LaTeX."""
     signs = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    signs |= {sign: "\\" + sign for sign in "&%$#_{}"} | {"±": r"$\pm$", DASH: "---", "<": "$<$", ">": "$>$"}
-    return "".join(signs.get(sign, sign) for sign in text)
+    signs |= {sign: "\\" + sign for sign in "&%$#_{}"} | {"±": r"$\pm$", DASH: r"\textemdash{}", "<": "$<$", ">": "$>$"}
+    return "".join(signs.get(sign, sign) for sign in text).replace("--", "-{}-")
 
 
 def latex(table: Table) -> str:
@@ -105,6 +112,7 @@ INK, GRAY = "#1a1a1a", "#6b6b6b"
 FONT = "STIXGeneral"
 
 
+@cache
 def width_of(text: str, size: float = SIZE, bold: bool = False) -> float:
     """Width of a text in points."""
     if not text:
@@ -146,7 +154,7 @@ def picture(table: Table) -> Figure:
     rights = [first + sum(columns[: i + 1]) + GAP * (i + 1) for i in range(len(columns))]
     rights = [x + width - rights[-1] for x in rights]
     y = -LINE * 0.8
-    write(0, y, table.title, weight="bold")
+    write(0, y, f"{table.number}. {table.title}", weight="bold")
     rule(y - 6, 1.0)
     y -= 6 + LINE * 0.9
     for head, right in zip(table.head, rights, strict=True):

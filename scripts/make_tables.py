@@ -1,0 +1,74 @@
+"""The paper's Tables 1, 2, 3 and C.1 and Figures 2 to 6 from result folders, the paper's numbers beside ours.
+
+    python scripts/make_tables.py --results results --out tables
+    python scripts/make_tables.py --results results --out tables --model opchain
+
+Each comes as Markdown, LaTeX, CSV and PNG; OUT/index.md shows them all. What the folders are: docs/tables.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sage.tables import figures, paper, tables
+from sage.tables.cells import Table, groups, unfit
+from sage.tables.collect import Results, read_results
+from sage.tables.plot import Figure, write_figure
+from sage.tables.render import missing_notes, write_table
+
+
+def artefacts(results: Results) -> Iterator[tuple[str, Table | Figure | str]]:
+    """Every table and figure by file name, or why there is none."""
+    for name in (*tables.BUILDERS, *figures.BUILDERS):
+        for model in results.runs:
+            if reason := unfit(results, name, model):
+                yield f"{name}_{model}", reason
+        for suffix, models in groups(results, name).items():
+            if name in tables.BUILDERS:
+                yield name + suffix, tables.BUILDERS[name](results, models, name + suffix)
+            else:
+                yield name + suffix, figures.build(figures.BUILDERS[name], results, models, name + suffix)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="tree RESULTS/<model>/<method>/")
+    parser.add_argument("--out", type=Path, default=Path("tables"))
+    parser.add_argument("--model", nargs="+", help="only these models")
+    args = parser.parse_args()
+    try:
+        results = read_results(args.results, args.model)
+    except ValueError as error:
+        parser.error(str(error))
+    made: list[Path] = []
+    for name, artefact in artefacts(results):
+        if isinstance(artefact, str):
+            print(f"not made  {name}: {artefact}")
+        elif not artefact.has_ours:
+            print(f"not made  {name}: {' '.join(missing_notes(artefact.missing))}")
+        else:
+            paths = write_table(artefact, args.out) if isinstance(artefact, Table) else write_figure(artefact, args.out)
+            made.append(paths[0])
+            print(f"made      {name}", *(f"          {note}" for note in missing_notes(artefact.missing)), sep="\n")
+    if lacking := [] if args.model else [m for m in (*paper.MODELS, paper.HARD_STUDY) if m not in results.runs]:
+        print(f"not made  of the paper's models: no results in {args.results}/{{{','.join(lacking)}}}")
+    for reason in results.skipped:
+        print(f"not read  {reason}")
+    if not made:
+        print(f"nothing made: no results in {args.results}")
+        return 1
+    text = []
+    for path in made:
+        text.append(path.read_text(encoding="utf-8"))
+        if not path.stem.startswith("figure"):
+            text.append(f"[LaTeX]({path.stem}.tex), [CSV]({path.stem}.csv), [PNG]({path.stem}.png)\n")
+    (args.out / "index.md").write_text("\n".join(text), encoding="utf-8")
+    print(f"{len(made)} tables and figures, all in {args.out / 'index.md'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
