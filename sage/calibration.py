@@ -82,17 +82,17 @@ class Calibration:
         return Forecast(tuple(weight for _, weight in NODES), tuple(rates))
 
     def update(self, visits: Iterable[Visit], step: int) -> None:
-        """Enter the visits of one step; their order means nothing."""
+        """Enter the visits that one step trains on; their order means nothing. An older visit says less about now."""
         self.levels, self.step = self._levels(step), step
         for visit in sorted(visits, key=lambda v: v.prompt_id):
             self.prompts[visit.prompt_id] = (*self._prompt(visit.prompt_id, step), step)
             for group in visit.groups:
-                self._observe(visit.prompt_id, group)
+                self._observe(visit.prompt_id, group, visit.age(step))
 
-    def _observe(self, prompt_id: str, group: Group) -> None:
+    def _observe(self, prompt_id: str, group: Group, age: int) -> None:
         level_mean, level_variance = self.levels[group.level]
         mean, variance, step = self.prompts[prompt_id]
-        prior, spread = level_mean + mean, level_variance + variance
+        prior, spread = level_mean + mean, level_variance + variance + (LEVEL_DRIFT + PROMPT_DRIFT) * age
         k, n = group.successes, len(group.rollouts)
         mode = prior
         for _ in range(20):  # Newton on a concave function, with bounded steps

@@ -65,6 +65,17 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
     }
 
 
+def staleness_metrics(visits: Collection[Visit], step: int) -> dict[str, float]:
+    """Steps between a visit's dispatch and the step that trains on it: mean and maximum, by plain or hinted group."""
+    metrics: dict[str, float] = {}
+    for kind, hinted in (("plain", False), ("hinted", True)):
+        ages = [v.age(step) for v in visits if (v.accepted.hint is not None) == hinted]
+        if ages:
+            metrics[f"sage/staleness_mean/{kind}"] = sum(ages) / len(ages)
+            metrics[f"sage/staleness_max/{kind}"] = float(max(ages))
+    return metrics
+
+
 def token_metrics(
     hinted_N: torch.Tensor,
     response_mask_NT: torch.Tensor,

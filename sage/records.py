@@ -105,6 +105,8 @@ class VisitPlan:
     """Hint levels to try, in order; 0 is no hint."""
     number: int
     """How often the prompt was visited before."""
+    step: int = 0
+    """Training step that dispatches the visit."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,12 @@ class Visit:
     requests: tuple[HintRequest, ...] = ()
     failures: tuple[HintFailure, ...] = ()
     """One entry for each level at which no hint could be had."""
+    dispatched: int | None = None
+    """Step that dispatched it: in asynchronous training, an earlier one than the step that trains on it."""
+
+    def age(self, step: int) -> int:
+        """Steps between dispatch and training; 0 where the dispatch is not known."""
+        return 0 if self.dispatched is None else step - self.dispatched
 
     @property
     def accepted(self) -> Group:
@@ -230,6 +238,7 @@ class Visit:
             decision=Decision(Action(decision["action"]), Reason(decision["reason"]), decision["level"]),
             requests=tuple(HintRequest(**{**r, "outcome": RequestOutcome(r["outcome"])}) for r in data["requests"]),
             failures=tuple(HintFailure(f) for f in data["failures"]),
+            dispatched=data.get("dispatched"),
         )
 
 

@@ -128,8 +128,8 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         except VerifierError as error:
             logger.error("prompt %s skipped in step %s: %s", prompt.prompt_id, trajectory["step"], error)
             return SkipReason.VERIFIER_ERROR
-        if isinstance(reference, HintFailure):
-            visit = replace(visit, failures=(*visit.failures, reference))
+        missing = (reference,) if isinstance(reference, HintFailure) else ()
+        visit = replace(visit, failures=(*visit.failures, *missing), dispatched=plan.step)
         plain = self._encode(messages) if self.sage.train_on == "plain" else None
         put = super()._agent_loop_postprocess
         puts = []

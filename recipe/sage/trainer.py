@@ -1,4 +1,4 @@
-"""verl's synchronous V1 trainer with the method's state: hooks only, no copy of `fit`.
+"""verl's V1 trainers with the method's state: hooks only, no copy of `fit`.
 
 before rollout   each prompt's plan, from its state                   _next_train_batch
 after rollout    visits joined to rows by uid, contexts asserted,
@@ -6,10 +6,15 @@ after rollout    visits joined to rows by uid, contexts asserted,
 before update    metrics                                             _compute_advantage
 after update     state and history, dead groups put back             _update_actor
 checkpoints      state saved with them, restored from them           _save_checkpoint, _load_checkpoint
+
+The asynchronous modes roll out ahead of the update: a visit may be older than the policy, or span several versions of it.
+It enters the state with the step that dispatched it (`Visit.age`), and a prompt stays dispatched until it has left the
+queue, trained on or evicted.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -21,7 +26,9 @@ from omegaconf import DictConfig
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
-from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer, register_trainer
+from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
+from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 
@@ -32,7 +39,7 @@ from recipe.sage.cpu.platform import shorten_padding_rows
 from recipe.sage.dead_groups import DeadGroups
 from recipe.sage.rollout import PLAN
 from recipe.sage.settings import read_config, why_not_skip
-from sage.metrics import token_metrics, visit_metrics
+from sage.metrics import staleness_metrics, token_metrics, visit_metrics
 from sage.records import Action, SkipReason, Visit
 from sage.state import StateStore, VisitHistory
 
@@ -68,9 +75,11 @@ def check_groups(uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dic
             )
 
 
-@register_trainer("sage_sync")
-class SageTrainer(PPOTrainerSync):
-    """`PPOTrainerSync` with per-prompt state."""
+class SageHooks(PPOTrainer):
+    """Per-prompt state for a trainer of verl's."""
+
+    mode: str
+    """verl's name of that trainer, by which it chooses buffer, checkpoint format and settings."""
 
     def __init__(self, config: DictConfig) -> None:
         self.sage = read_config(config)
@@ -84,7 +93,8 @@ class SageTrainer(PPOTrainerSync):
         super().__init__(config)
 
     def _build_replay_buffer(self) -> ReplayBuffer:
-        self.trainer_mode = "sync"  # verl chooses buffer and checkpoint format by this name, not by class
+        self.trainer_mode = self.mode
+        self.parameter_sync_step = self.config.trainer.v1[self.mode].get("parameter_sync_step", 1)
         buffer = super()._build_replay_buffer()
         buffer.poll_interval = POLL_SECONDS
         return buffer
@@ -100,11 +110,12 @@ class SageTrainer(PPOTrainerSync):
         """Before verl pads and reorders the rows: collect the visits of this batch and check the groups."""
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["prompts"])
         uids = [key.split("_")[0] for key in batch.keys]
-        outcomes = channel.collect(self.dispatched)
+        gone = self.dispatched - self._waiting()
+        outcomes = channel.collect(gone)
         self.visits = {uid: o for uid, o in outcomes.items() if isinstance(o, Visit)}
         self.skips = [o for o in outcomes.values() if isinstance(o, SkipReason)]
-        self.skips += [SkipReason.ROLLOUT_ERROR] * (len(self.dispatched) - len(outcomes))
-        self.dispatched.clear()
+        self.skips += [SkipReason.ROLLOUT_ERROR] * (len(gone) - len(outcomes))
+        self.dispatched -= gone
         check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits, self._group_size())
         self.dead = None
         if self.skips_dead_groups:
@@ -113,6 +124,11 @@ class SageTrainer(PPOTrainerSync):
             self.dead = DeadGroups(batch, dead, multiple, self.tokenizer.eos_token_id)
             batch = self.dead.live
         return super()._balance_batch(batch, *args, **kwargs)
+
+    def _waiting(self) -> set[str]:
+        """Prompts that are still being rolled out, or wait for a later batch."""
+        tags = (tq.kv_list("train") or {}).get("train", {})
+        return {key for key, tag in tags.items() if tag.get("is_prompt", False)}
 
     def _group_size(self) -> int:
         return self.config.actor_rollout_ref.rollout.n
@@ -123,6 +139,7 @@ class SageTrainer(PPOTrainerSync):
             mark_references(batch, self.visits)
         metrics["sage/groups/skipped"] = float(len(self.dead.uids)) if self.dead else 0.0
         metrics.update(visit_metrics(self.visits.values(), self.skips, self.sage.max_level))
+        metrics.update(staleness_metrics(self.visits.values(), self.global_steps))
         metrics.update(self._token_metrics(batch))
         return batch
 
@@ -161,6 +178,33 @@ class SageTrainer(PPOTrainerSync):
         folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
         if self.config.trainer.resume_mode == "resume_path":
             folder = Path(self.config.trainer.resume_from_path)
+        self.dispatched = self._waiting()
         extra = self.store.load(folder / STATE_FILE)
         if os.path.samefile(folder.parent, self.history.path.parent):
             self.history.truncate(int(str(extra["history_bytes"])))
+
+
+@register_trainer("sage_sync")
+class SageTrainer(SageHooks, PPOTrainerSync):
+    """Rolls out, then updates (verl's ``sync``)."""
+
+    mode = "sync"
+
+
+@register_trainer("sage_colocate_async")
+class SageColocateAsyncTrainer(SageHooks, PPOTrainerColocateAsync):
+    """Engine and actor share the devices; rollouts that an update interrupts go on after it (``colocate_async``)."""
+
+    mode = "colocate_async"
+
+
+@register_trainer("sage_separate_async")
+class SageSeparateAsyncTrainer(SageHooks, PPOTrainerSeparateAsync):
+    """Engine and actor have devices of their own (``separate_async``)."""
+
+    mode = "separate_async"
+
+    def _setup(self) -> None:
+        # With hybrid_engine=false verl 0.9.1 passes print's `flush` to this logger's `info`, a TypeError if it is enabled.
+        logging.getLogger(PPOTrainerSeparateAsync.__module__).setLevel(logging.WARNING)
+        super()._setup()
