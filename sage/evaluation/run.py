@@ -179,17 +179,14 @@ class Evaluation:
                 numbers = missing[name].get(problem.problem_id)
                 if not numbers:
                     continue
-                ids = tokenizer.apply_chat_template(
+                ids: list[int] = tokenizer.apply_chat_template(
                     messages(problem, self.settings.system),
                     add_generation_prompt=True,
                     tokenize=True,
                     return_dict=False,
                 )
-                seeds = (request_seed(self.settings.seed, name, problem.problem_id, n) for n in numbers)
-                yield [
-                    Request((name, problem.problem_id, n), list(ids), seed)
-                    for n, seed in zip(numbers, seeds, strict=True)
-                ]
+                key = (name, problem.problem_id)
+                yield [Request((*key, n), ids, request_seed(self.settings.seed, *key, n)) for n in numbers]
 
     def _fitting(self, groups: Sequence[list[Request]], context: int, bar: tqdm) -> Iterator[list[Request]]:
         """The groups whose prompt leaves room for a response; the samples of others are written as not correct."""
