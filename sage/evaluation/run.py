@@ -190,11 +190,14 @@ class Evaluation:
 
     def _fitting(self, groups: Sequence[list[Request]], context: int, bar: tqdm) -> Iterator[list[Request]]:
         """The groups whose prompt leaves room for a response; the samples of others are written as not correct."""
-        cramped = 0
+        wanted = self.settings.decoding.max_tokens
+        if cramped := sum(0 < context - len(group[0].prompt) < wanted for group in groups):
+            bar.write(
+                f"{cramped} problems leave less than {wanted} tokens of the context of {context}; their responses are "
+                "cut off there (--engine max_model_len=..)"
+            )
         for group in groups:
-            room = context - len(group[0].prompt)
-            cramped += 0 < room < self.settings.decoding.max_tokens
-            if room > 0:
+            if len(group[0].prompt) < context:
                 yield group
                 continue
             for request in group:
@@ -202,11 +205,6 @@ class Evaluation:
                 with self._write:
                     self._files[name].append(Sample(problem_id, number, None, False, 0, TOO_LONG))
                     bar.update()
-        if cramped:
-            bar.write(
-                f"{cramped} problems leave less than {self.settings.decoding.max_tokens} tokens of the context of "
-                f"{context}; their responses are cut off there (--engine max_model_len=..)"
-            )
 
     def _graded(
         self, verifier: Verifier, benchmark: str, problem: Problem, number: int, generation: Generation
