@@ -20,6 +20,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from sage.tables import paper
+
 Curve = dict[int, float]
 """A metric by training step."""
 
@@ -38,6 +40,8 @@ class Run:
     """No-hint accuracy by benchmark, of the reported checkpoint."""
     origin: str = ""
     """Where the accuracy comes from."""
+    unlike_paper: tuple[str, ...] = ()
+    """Benchmarks that were evaluated on other numbers of problems or samples than the paper's."""
     before: Mapping[str, float] = field(default_factory=dict)
     """The same before training, where it was measured."""
     curves: Mapping[str, Curve] = field(default_factory=dict)
@@ -93,12 +97,24 @@ def fractions(values: Mapping[str, Any], where: str) -> dict[str, float]:
     return found
 
 
-def read_evaluation(folder: Path) -> tuple[dict[str, float], str]:
-    """Accuracy of the checkpoint in best.json, or of the only one, and its origin or the reason why there is none.
+@dataclass(frozen=True)
+class Evaluation:
+    """What eval/ says of the reported checkpoint."""
+
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    origin: str = ""
+    unlike_paper: tuple[str, ...] = ()
+    absent: str = ""
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """The evaluation of the checkpoint in best.json, or of the only one.
 
     Raises:
         ValueError: a file is damaged, or best.json names a checkpoint that is not there.
     """
+    if not folder.is_dir():
+        return Evaluation(absent="no eval/ and no validation after training")
     summaries = {path.parent.name: path for path in sorted(folder.glob("*/summary.json"))}
     best = folder / "best.json"
     if best.exists():
@@ -111,13 +127,21 @@ def read_evaluation(folder: Path) -> tuple[dict[str, float], str]:
     elif len(summaries) == 1:
         name = next(iter(summaries))
     else:
-        return {}, f"{len(summaries)} evaluated checkpoints and no best.json in eval/"
+        return Evaluation(absent=f"{len(summaries)} evaluated checkpoints and no best.json in eval/")
     path = summaries[name]
     try:
-        averages = {key: value["avg"] for key, value in read_json(path)["benchmarks"].items()}
+        scores = {
+            key: (value["avg"], value["problems"], value["samples"])
+            for key, value in read_json(path)["benchmarks"].items()
+        }
     except (KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path}: expected {{'benchmarks': {{NAME: {{'avg': FRACTION}}}}}}") from None
-    return fractions(averages, str(path)), f"eval/{name}"
+        raise ValueError(f"{path}: expected {{'benchmarks': {{NAME: {{'avg', 'problems', 'samples'}}}}}}") from None
+    unlike = tuple(
+        f"{key}, {problems} of {paper.PROBLEMS[key]} problems x {samples} samples"
+        for key, (_, problems, samples) in scores.items()
+        if key in paper.PROBLEMS and (problems, samples) != (paper.PROBLEMS[key], paper.SAMPLES)
+    )
+    return Evaluation(fractions({key: avg for key, (avg, *_) in scores.items()}, str(path)), f"eval/{name}", unlike)
 
 
 def read_metrics(folder: Path) -> dict[int, dict[str, float]]:
@@ -151,8 +175,7 @@ def read_metrics(folder: Path) -> dict[int, dict[str, float]]:
 def read_folder(folder: Path, model: str, method: str, seed: int | None) -> Run | None:
     """The run whose files lie in a folder; None when there are none."""
     steps = read_metrics(folder)
-    has_eval = (folder / "eval").is_dir()
-    if not steps and not has_eval:
+    if not steps and not (folder / "eval").is_dir():
         return None
     training = {step: data for step, data in steps.items() if "timing_s/step" in data}
     names = sorted({name for data in training.values() for name in data})
@@ -160,13 +183,10 @@ def read_folder(folder: Path, model: str, method: str, seed: int | None) -> Run 
     validations = {step: found for step, data in steps.items() if (found := validation(data, f"{folder}, step {step}"))}
     # A run that only evaluates (SFT's test, the base model's) logs step 0 and nothing else: that is its result.
     before = validations.get(0, {}) if method not in ("base", "sft") else {}
-    accuracy, origin = (
-        read_evaluation(folder / "eval") if has_eval else ({}, "no eval/ and no validation after training")
-    )
-    absent = "" if accuracy else origin
-    final = {step: found for step, found in validations.items() if step > 0 or not before}
-    if not accuracy and final:
-        accuracy, origin, absent = final[max(final)], f"validation at step {max(final)}", ""
+    evaluation = read_evaluation(folder / "eval")
+    after = {step: found for step, found in validations.items() if step > 0 or not before}
+    if not evaluation.accuracy and after:
+        evaluation = Evaluation(after[max(after)], f"validation at step {max(after)}")
     wall = folder / "wall_seconds"
     try:
         wall_seconds = float(wall.read_text()) if wall.exists() else None
@@ -175,20 +195,23 @@ def read_folder(folder: Path, model: str, method: str, seed: int | None) -> Run 
     never_solved = curves.get("sage/never_solved")
     for name in ("sage/never_solved", "sage/hint_usage"):
         fractions({f"{name} at step {step}": value for step, value in curves.get(name, {}).items()}, str(folder))
+    tested = {name for found in validations.values() for name in found}
+    for name in tested:
+        curves[f"val/{name}"] = {step: found[name] for step, found in validations.items() if name in found}
     return Run(
         model,
         method,
         seed,
-        accuracy,
-        origin,
+        evaluation.accuracy,
+        evaluation.origin,
+        evaluation.unlike_paper,
         before,
-        curves
-        | {f"val/{b}": {s: v[b] for s, v in validations.items() if b in v} for v in validations.values() for b in v},
-        never_solved[max(never_solved)] if never_solved else None,
-        wall_seconds,
-        sum(data["timing_s/step"] for data in training.values()) if training else None,
-        len(training) or None,
-        absent=absent,
+        curves,
+        never_solved=never_solved[max(never_solved)] if never_solved else None,
+        wall_seconds=wall_seconds,
+        step_seconds=sum(data["timing_s/step"] for data in training.values()) or None,
+        steps=len(training) or None,
+        absent=evaluation.absent,
     )
 
 
@@ -220,13 +243,13 @@ def read_record(path: Path, model: str) -> Run:
         record["seed"],
         fractions(record["final"], str(path)),
         f"after {record['steps']} steps" if "steps" in record else "recorded run",
-        fractions(record.get("base", {}), str(path)),
-        curves,
-        record.get("never_solved"),
-        record.get("wall_seconds"),
-        record.get("step_seconds"),
-        record.get("steps"),
-        record.get("series", ""),
+        before=fractions(record.get("base", {}), str(path)),
+        curves=curves,
+        never_solved=record.get("never_solved"),
+        wall_seconds=record.get("wall_seconds"),
+        step_seconds=record.get("step_seconds"),
+        steps=record.get("steps"),
+        series=record.get("series", ""),
     )
 
 

@@ -14,6 +14,19 @@ OUT_OF_DISTRIBUTION = {"gpqa": "GPQA", "mmlu_pro": "MMLU-Pro"}
 BENCHMARKS = IN_DISTRIBUTION | OUT_OF_DISTRIBUTION
 """The eight benchmarks and their column heads, in the order of Table 1."""
 
+PROBLEMS = {
+    "aime24": 30,
+    "aime25": 30,
+    "amc23": 40,
+    "math500": 500,
+    "minerva": 272,
+    "olympiadbench": 675,
+    "gpqa": 198,
+    "mmlu_pro": 12032,
+}
+SAMPLES = 16
+"""A whole evaluation: problems of each benchmark, samples a problem."""
+
 MODELS = {"llama-3.2-3b": "Llama-3.2-3B", "qwen2.5-7b": "Qwen2.5-7B", "qwen3-4b": "Qwen3-4B"}
 """Models of Table 1: folder in a results tree, name."""
 

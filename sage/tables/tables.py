@@ -69,43 +69,56 @@ def grouped(runs: Iterable[Run], key: Callable[[Run], object]) -> dict[Any, list
     return found
 
 
-def seeds_note(results: Results, models: Sequence[str], methods: Iterable[str]) -> str:
+def seeds_note(blocks: Sequence[Block]) -> str:
     """How many seeds each mean is over: the commonest count, and who has another."""
-    counts = {(model, method): len(results.of(model, method)) for method in methods for model in models}
-    counts = {key: count for key, count in counts.items() if count}
-    if set(counts.values()) <= {1}:
+    counts: dict[str, str] = {}
+    for block in blocks:
+        for row in (row for row in block.rows if row.source == "ours"):
+            if seeds := sorted({cell.estimate.seeds for cell in row.cells if cell.estimate}):
+                name = row.label + (f" ({block.title})" if len(blocks) > 1 else "")
+                counts[name] = " or ".join(map(str, seeds))
+    if set(counts.values()) <= {"1"}:
         return "Ours: one seed each."
     common = mode(counts.values())
-    others: dict[int, list[str]] = {}
-    for (model, method), count in counts.items():
+    others: dict[str, list[str]] = {}
+    for name, count in counts.items():
         if count != common:
-            others.setdefault(count, []).append(label(method) + (f" ({model_name(model)})" if models[1:] else ""))
+            others.setdefault(count, []).append(name)
     more = "".join(f", but {count} for {', '.join(names)}" for count, names in sorted(others.items()))
-    return f"Ours: {common} seed{'s' if common > 1 else ''} each{more}; ± is half the 95% t interval over seeds."
+    return f"Ours: {common} seed{'' if common == '1' else 's'} each{more}; ± is half the 95% t interval over seeds."
 
 
 BOLD = "Bold: best mean of a column, without a test of significance."
 
 
-def accuracy_notes(results: Results, models: Sequence[str], methods: Sequence[str], shown: Iterable[str]) -> list[str]:
+def left_out(runs: Iterable[Run], why: Callable[[Run], str]) -> list[str]:
+    """A note on the seeds that are in no mean though others of their method are."""
+    lacking = [f"{label(run.method)} ({run.model}) seed {run.seed}: {why(run)}" for run in runs if why(run)]
+    return [f"Left out: {'; '.join(lacking)}."] if lacking else []
+
+
+def accuracy_notes(results: Results, models: Sequence[str], blocks: Sequence[Block], shown: Iterable[str]) -> list[str]:
     """What a reader must know of the accuracies."""
-    runs = [run for model in models for method in methods for run in results.of(model, method) if run.accuracy]
-    origins = grouped(runs, lambda run: run.origin)
+    methods = dict.fromkeys(row.method for block in blocks for row in block.rows)
+    found = (results.of(model, method) for model in models for method in methods)
+    runs = [run for seeds in found if any(run.accuracy for run in seeds) for run in seeds]
+    origins = grouped((run for run in runs if run.accuracy), lambda run: run.origin)
     reported = listing(origins) if len(origins) > 1 else "".join(origins)
-    found = [seeds_note(results, models, methods), f"Reported checkpoint: {reported}."]
+    notes = [BOLD, seeds_note(blocks), f"Reported checkpoint: {reported}.", *left_out(runs, lambda run: run.absent)]
+    if unlike := grouped((run for run in runs if run.unlike_paper), lambda run: "; ".join(run.unlike_paper)):
+        notes.append(f"Evaluated unlike the paper: {listing(unlike)}.")
     others = sorted({name for run in runs for name in run.accuracy} - set(shown))
-    return [BOLD, *found] + ([f"Evaluated, not in this table: {', '.join(others)}."] if others else [])
+    return notes + ([f"Evaluated, not in this table: {', '.join(others)}."] if others else [])
 
 
 def table_1(results: Results, models: Sequence[str], name: str) -> Table:
     """Table 1: accuracy by benchmark."""
     heads = columns(results, models[0])
-    blocks, methods = [], []
+    blocks = []
     for model in models:
         there = set(results.runs.get(model, {})) - (set(paper.STUDY) - set(paper.METHODS))
         rows: list[Row] = []
         for method in in_order(there | set(paper.METHODS)):
-            methods.append(method)
             cells = (accuracy_cell(results, model, method, names) for names in heads.values())
             rows.append(Row(method, label(method), "ours", tuple(cells)))
             if model in paper.TABLE_1 and method in paper.METHODS:
@@ -115,7 +128,7 @@ def table_1(results: Results, models: Sequence[str], name: str) -> Table:
                 rows.append(paper_row(method, label(method), tuple(printed)))
         blocks.append(Block(model_name(model), mark_best(rows, 1, highest=True)))
     shown = [key for keys in heads.values() for key in keys]
-    notes = accuracy_notes(results, models, list(dict.fromkeys(methods)), shown)
+    notes = accuracy_notes(results, models, blocks, shown)
     if "Avg. ID" in heads:
         notes.append("Paper: best of the evaluations every 50 of 500 steps. ID: first six benchmarks; OOD: last two.")
         notes += [text for (model, _), text in paper.INCONSISTENT.items() if model in models]
@@ -136,12 +149,11 @@ def table_c1(results: Results, models: Sequence[str], name: str) -> Table:
         rows.append(Row(method, text, "ours", tuple(cells)))
         if model == paper.HARD_STUDY:
             rows.append(paper_row(method, text, (*paper.TABLE_C1[method], paper.STUDY_AVERAGES[method])))
-    methods = list(paper.STUDY)
-    notes = accuracy_notes(results, models, methods, [key for keys in heads.values() for key in keys])
+    blocks = (Block(model_name(model), mark_best(rows, 1, highest=True)),)
+    notes = accuracy_notes(results, models, blocks, [key for keys in heads.values() for key in keys])
     if model == paper.HARD_STUDY:
         notes.append("Paper: 200 steps on the 4.5k hardest prompts; its teacher is GPT-5.")
     title = "Accuracy without hints by hint level and source, %"
-    blocks = (Block(model_name(model), mark_best(rows, 1, highest=True)),)
     return Table(name, "Table C.1", title, tuple(heads), blocks, tuple(notes))
 
 
@@ -160,26 +172,15 @@ def table_2(results: Results, models: Sequence[str], name: str) -> Table:
         m for model in models for m, runs in results.runs.get(model, {}).items() if runs[0].never_solved is not None
     }
     rows: list[Row] = []
-    methods = in_order(logged | {"base", "grpo", "sage"})
-    for method in methods:
+    for method in in_order(logged | {"base", "grpo", "sage"}):
         rows.append(Row(method, label(method), "ours", tuple(cell(model, method) for model in models)))
         if any(method in paper.TABLE_2.get(model, {}) for model in models):
             printed = [paper.TABLE_2.get(model, {}).get(method) for model in models]
             rows.append(paper_row(method, label(method), printed))
-    notes = (
-        BOLD,
-        seeds_note(results, models, methods),
-        "Of the prompts visited in training; a rollout with a hint counts.",
-    )
+    blocks = (Block("", mark_best(rows, 1, highest=False)),)
+    notes = (BOLD, seeds_note(blocks), "Of the prompts visited in training; a rollout with a hint counts.")
     heads = tuple(model_name(model) for model in models)
-    return Table(
-        name,
-        "Table 2",
-        "Training prompts never solved, %",
-        heads,
-        (Block("", mark_best(rows, 1, highest=False)),),
-        notes,
-    )
+    return Table(name, "Table 2", "Training prompts never solved, %", heads, blocks, notes)
 
 
 def table_3(results: Results, models: Sequence[str], name: str) -> Table:
@@ -202,6 +203,7 @@ def table_3(results: Results, models: Sequence[str], name: str) -> Table:
         times = [seconds(g) for g in alike if g.seed == run.seed or None in (g.seed, run.seed)]
         return fmean(found) if (found := [time for time in times if time]) else None
 
+    timed: list[Run] = []
     blocks, absolute = [], []
     for model in models:
         there = set(results.runs.get(model, {}))
@@ -210,6 +212,8 @@ def table_3(results: Results, models: Sequence[str], name: str) -> Table:
         for method in in_order((there | set(paper.METHODS)) - {"base", "sft"}):
             cells = cell(model, method, lambda r: r.wall_seconds), cell(model, method, lambda r: r.step_seconds)
             rows.append(Row(method, label(method), "ours", cells))
+            if cells[0].estimate:
+                timed += results.of(model, method)
             if method in printed:
                 rows.append(paper_row(method, label(method), (printed[method], None)))
         blocks.append(Block(model_name(model), mark_best(rows, 2, highest=False)))
@@ -217,13 +221,17 @@ def table_3(results: Results, models: Sequence[str], name: str) -> Table:
             absolute.append(f"{model_name(model)} {fmean(seconds) / 3600:.2g} h")
         if model in paper.TABLE_3_GRPO_HOURS:
             absolute.append(f"{model_name(model)} {paper.TABLE_3_GRPO_HOURS[model]} h in the paper")
-    methods = list(dict.fromkeys(row.method for block in blocks for row in block.rows))
+
+    def alone(run: Run) -> str:
+        return "" if reference(run.model, run, lambda r: r.wall_seconds) else "no GRPO run of its series and steps"
+
     notes = (
         BOLD,
-        seeds_note(results, models, methods),
+        seeds_note(blocks),
         f"GRPO's whole run: {', '.join(absolute) or 'not recorded'}.",
         "Run: the whole command, start-up and tests included. Steps: training steps alone.",
         "Compared within one series of runs on one machine, seed by seed.",
+        *left_out(timed, alone),
     )
     heads = ("Run / GRPO", "Steps / GRPO")
     return Table(name, "Table 3", "Training time relative to GRPO", heads, tuple(blocks), notes, decimals=2)

@@ -8,6 +8,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
+from sage.evaluation.benchmarks import BENCHMARKS
+from sage.evaluation.checkpoints import choose_best
+from sage.evaluation.scores import averages
 from sage.opchain import store
 from sage.tables import paper
 from sage.tables.cells import Table, estimate, groups
@@ -20,9 +23,11 @@ def write_evaluation(folder, accuracy, checkpoint="synthetic"):
     """An eval/ folder as scripts/evaluate.py writes it."""
     path = folder / "eval" / checkpoint
     path.mkdir(parents=True, exist_ok=True)
-    benchmarks = {name: {"problems": 30, "samples": 16, "avg": value} for name, value in accuracy.items()}
-    (path / "summary.json").write_text(json.dumps({"benchmarks": benchmarks}))
-    (folder / "eval/best.json").write_text(json.dumps({"checkpoint": checkpoint, "score": 0, "rule": "synthetic"}))
+    facts = {"samples": 16}
+    benchmarks = {n: facts | {"problems": paper.PROBLEMS.get(n, 9), "avg": value} for n, value in accuracy.items()}
+    (path / "summary.json").write_text(json.dumps({"benchmarks": benchmarks} | averages(benchmarks)))
+    summaries = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("eval/*/summary.json")}
+    (folder / "eval/best.json").write_text(json.dumps(choose_best(summaries)))
 
 
 def write_metrics(folder, steps, name="metrics.jsonl", first=1, **shift):
@@ -103,6 +108,7 @@ def test_the_papers_tables_have_every_row_of_every_model():
     for table in (paper.TABLE_1, paper.TABLE_1_AVERAGES):
         assert {model: set(rows) for model, rows in table.items()} == {m: set(paper.METHODS) for m in paper.MODELS}
     assert all(len(values) == len(paper.BENCHMARKS) for rows in paper.TABLE_1.values() for values in rows.values())
+    assert tuple(paper.BENCHMARKS) == tuple(paper.PROBLEMS) == BENCHMARKS
     assert set(paper.TABLE_C1) == set(paper.STUDY) <= set(paper.STUDY_AVERAGES)
 
 
@@ -120,7 +126,6 @@ def test_the_reported_checkpoint_is_the_best_one_and_never_a_guess(tmp_path):
     write_evaluation(folder, {"x": 0.1}, "step_50")
     write_evaluation(folder, {"x": 0.3}, "step_100")
     write_evaluation(folder, {"x": 0.2}, "step_150")
-    (folder / "eval/best.json").write_text('{"checkpoint": "step_100"}')
     (run,) = read_results(tmp_path).of("m", "grpo")
     assert run.accuracy == {"x": 0.3} and run.origin == "eval/step_100"
     (folder / "eval/best.json").unlink()
@@ -152,7 +157,11 @@ def test_validation_before_training_is_the_base_model_and_not_the_result(tmp_pat
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("eval/a/summary.json", '{"benchmarks": {"aime24": {"avg": 23.9}}}', "aime24 is 23.9, expected a fraction"),
+        (
+            "eval/a/summary.json",
+            '{"benchmarks": {"aime24": {"avg": 23.9, "problems": 30, "samples": 16}}}',
+            "aime24 is 23.9, expected a fraction",
+        ),
         ("eval/a/summary.json", '{"aime24": 0.2}', "summary.json: expected"),
         ("eval/a/summary.json", "{", "summary.json: not JSON"),
         ("eval/best.json", '{"checkpoint": "b"}', "names checkpoint 'b'"),
@@ -224,6 +233,22 @@ def test_a_lacking_benchmark_empties_its_average_and_nothing_else(tmp_path):
     assert table.missing["not evaluated: amc23"] == ["qwen3-4b/sage"]
     assert any("not in this table: gsm8k" in note for note in table.notes)
     assert any("qwen3-4b/grpo" in folders for folders in table.missing.values())
+
+
+def test_a_short_evaluation_is_named(tmp_path):
+    write_evaluation(tmp_path / "qwen3-4b/sage", {"aime24": 0.5, "amc23": 0.5})
+    path = tmp_path / "qwen3-4b/sage/eval/synthetic/summary.json"
+    path.write_text(path.read_text().replace('"problems": 40', '"problems": 20'))
+    notes = build(tmp_path)["table1"].notes
+    assert "Evaluated unlike the paper: amc23, 20 of 40 problems x 16 samples: SAGE." in notes
+
+
+def test_seeds_that_are_in_no_mean_are_named(tmp_path):
+    write_evaluation(tmp_path / "qwen3-4b/sage/seed0", dict.fromkeys(paper.BENCHMARKS, 0.5))
+    write_metrics(tmp_path / "qwen3-4b/sage/seed1", 5)
+    table = build(tmp_path)["table1"]
+    assert "Left out: SAGE (qwen3-4b) seed 1: no eval/ and no validation after training." in table.notes
+    assert "Ours: one seed each." in table.notes
 
 
 def test_times_are_compared_within_seed_series_and_steps(tmp_path):
