@@ -21,11 +21,11 @@ node_ip() {
 
 port_is_open() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
 
-# A port for Ray on this node's address $1 that nobody listens on. The first one tried depends on the job, so that jobs that
-# start together on a node do not meet; all are below the ports that the kernel gives to clients.
+# A port for Ray on this node's address $1: nobody listens on it, nor on the next one. The first tried depends on the job, so
+# that jobs which start together on a node do not meet; all are below the ports that the kernel gives to clients.
 free_port() {
-  local port=$((20000 + SLURM_JOB_ID % 10000))
-  while port_is_open "$1" "$port"; do port=$((port + 1)); done
+  local port=$((20000 + 2 * SLURM_JOB_ID % 10000))
+  while port_is_open "$1" "$port" || port_is_open "$1" "$((port + 1))"; do port=$((port + 2)); done
   echo "$port"
 }
 

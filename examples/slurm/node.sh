@@ -14,12 +14,13 @@ leave() {
   [[ ! $ray ]] || end_session "$ray" 15
   mkdir -p "$LOGS/ray-$SLURMD_NODENAME"
   cp -r "$RAY_DIR"/session_latest/logs/. "$LOGS/ray-$SLURMD_NODENAME" || true
-  rm -rf "$RAY_DIR"
+  rm -rf "$RAY_DIR" || true
 }
 trap leave EXIT
 trap 'exit 0' USR2
 trap '((SLURM_PROCID > 0)) || kill -TERM "$BATCH_PID" || true' TERM
 
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # nobody else uses this cluster: stop at once when told to
 options=(
   --block --disable-usage-stats
   --node-ip-address="$(node_ip)"
@@ -28,14 +29,13 @@ options=(
   --min-worker-port=0 --max-worker-port=0 # any free ones: Ray's fixed range is shared by all jobs on the node
 )
 if ((SLURM_PROCID == 0)); then
-  # no client server: its port is a fixed one, too
-  options+=(--head --port="$RAY_PORT" --temp-dir="$RAY_DIR" --include-dashboard=false --ray-client-server-port=0)
+  options+=(--head --port="$RAY_PORT" --ray-client-server-port="$((RAY_PORT + 1))" --temp-dir="$RAY_DIR" --include-dashboard=false)
 else
   options+=(--address="$HEAD_IP:$RAY_PORT")
-  until port_is_open "$HEAD_IP" "$RAY_PORT"; do sleep 1; done # train.sbatch knows when to give up
+  until port_is_open "$HEAD_IP" "$RAY_PORT"; do sleep 1 || true; done # train.sbatch knows when to give up
 fi
 read -ra extra <<<"${RAY_START_ARGS:-}"
 setsid ray start "${options[@]}" ${extra[@]+"${extra[@]}"} & # a session of its own: not reached by signals to our group
 ray=$!
-while kill -0 "$ray" 2>/dev/null; do sleep 1; done
+while kill -0 "$ray" 2>/dev/null; do sleep 1 || true; done # a signal may end `sleep`, too
 wait "$ray" # `ray start --block` ends by itself only where Ray has failed

@@ -1,4 +1,4 @@
-"""Hosts of one machine: each has a network, a name and mounts of its own (Linux namespaces), and they reach each other."""
+"""Hosts of one machine, each with a network, a name and mounts of its own (Linux namespaces)."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def hosts(names: Sequence[str], folder: Path, private: Sequence[str]) -> Iterator[dict[str, int]]:
-    """Hosts with these names, the i-th at address NETWORK.i (from 1), as a map from name to the id of its first process.
+    """Hosts with these names, the i-th (from 1) at NETWORK.i, as a map from name to the id of its first process.
 
-    ``private`` paths, made when missing, hold other files on each host (kept in ``folder``); all else is shared. What still
-    runs on a host keeps it alive: end that before.
+    ``private`` paths, made when missing, hold other files on each host, kept in ``folder``; all else is shared. What
+    still runs on a host keeps it alive: end that before.
     """
     table = "127.0.0.1 localhost\n" + "".join(f"{NETWORK}.{i} {name}\n" for i, name in enumerate(names, 1))
     (folder / "etc_hosts").write_text(table)

@@ -28,15 +28,17 @@ SlurmdSpoolDir={folder}/spool-%n
 StateSaveLocation={folder}/state
 ProctrackType=proctrack/{proctrack}
 TaskPlugin=task/none
+MpiDefault=none
 ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 OverTimeLimit=0
 KillWait=10
-SchedulerParameters=sched_interval=2,batch_sched_delay=1,requeue_setup_env_fail
+SchedulerParameters=sched_interval=2,batch_sched_delay=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-NodeName=node[1-2] CPUs=2 RealMemory=4000 State=UNKNOWN
+GresTypes=gpu
+NodeName=node[1-2] CPUs=2 Gres=gpu:1 RealMemory=4000 State=UNKNOWN
 PartitionName=train Nodes=node[1-2] Default=YES PriorityTier=1 GraceTime=60 MaxTime=INFINITE State=UP
 PartitionName=urgent Nodes=node[1-2] PriorityTier=2 PreemptMode=OFF MaxTime=INFINITE State=UP
 """
@@ -68,6 +70,7 @@ def cluster(folder: Path, private: Sequence[str], proctrack: str = "pgid") -> It
     """Two nodes of two CPUs; partition `urgent` preempts `train` with a grace of 60 s."""
     config = folder / "slurm.conf"
     config.write_text(CONFIG.format(folder=folder, proctrack=proctrack))
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")  # stands for a GPU
     (folder / "state").mkdir()
     environment = {**os.environ, "SLURM_CONF": str(config)}
     daemons: list[subprocess.Popen[bytes]] = []
