@@ -13,19 +13,21 @@ from sage.tables.collect import Results, Run
 LABELS = paper.METHODS | {
     "sage-calibrated": "SAGE-calibrated",
     "sage-from-last": "SAGE-from-last",
-    "sage-light-released": "SAGE-light, released",
-    "offline": "SAGE, offline hint",
-    "offline-10": "SAGE, 10 offline hints",
-    "teacher": "SAGE, teacher hints",
-    "off-policy": "SAGE, off-policy",
+    "sage-light-released": "SAGE-light as released",
+    "offline": "SAGE with offline hint",
+    "offline-10": "SAGE with 10 offline hints",
+    "teacher": "SAGE with teacher hints",
+    "off-policy": "SAGE off-policy",
     "dapo": "DAPO",
     "dr-grpo": "Dr. GRPO",
-    "grpo-verl": "GRPO, verl's std",
+    "grpo-verl": "GRPO with verl's std",
 }
 """Names of methods in the order of rows. Others follow under the names of their folders."""
 
 EMBEDDED = "opchain"
-"""The embedded world's model: its runs are recorded by scripts/compare_methods.py."""
+"""The embedded world's model."""
+RECORDED = {*LABELS, "fixed-1", "fixed-2", "fixed-3"} - {"base"}
+"""Its methods that scripts/compare_methods.py records."""
 
 T_975 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
 """97.5% quantiles of Student's t for 1, 2, .. degrees of freedom; 2.26 serves for more."""
@@ -120,7 +122,8 @@ def in_order(methods: Iterable[str]) -> list[str]:
 
 def absent(model: str, method: str, why: str = "") -> Cell:
     """A cell without a number: why, by default that there are no runs."""
-    how = "scripts/compare_methods.py --run" if model == EMBEDDED else "train, then scripts/evaluate.py"
+    recorded = model == EMBEDDED and method in RECORDED
+    how = "scripts/compare_methods.py --run" if recorded else "train, then scripts/evaluate.py"
     return Cell(missing=why or f"no runs; {how}", where=f"{model}/{method}")
 
 

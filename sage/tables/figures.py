@@ -204,13 +204,17 @@ def share(level: int) -> Callable[[Run], Curve]:
     return course
 
 
+INTERVALS = "Bars of dots: 95% t interval over seeds; one seed has none. The axis does not start at zero."
+
+
 def reported(results: Results, model: str, methods: Sequence[str]) -> tuple[str, Estimate | None, float | None]:
-    """The first of some folders that has an accuracy, else the first; our average, the paper's."""
+    """The first of some folders that has an accuracy, else the one of the paper's figure; our average, the paper's."""
     heads = columns(results, model)
     benchmarks = heads.get("Average") or heads["Avg. ID"]
     cells = {method: accuracy_cell(results, model, method, benchmarks) for method in methods}
-    method = next((m for m, cell in cells.items() if cell.estimate), methods[0])
-    return method, cells[method].estimate, paper.STUDY_AVERAGES.get(method) if model == paper.HARD_STUDY else None
+    study = model == paper.HARD_STUDY
+    method = next((m for m, cell in cells.items() if cell.estimate), methods[0] if study else methods[-1])
+    return method, cells[method].estimate, paper.STUDY_AVERAGES.get(method) if study else None
 
 
 def mark(
@@ -250,7 +254,9 @@ def figure_3(results: Results, models: Sequence[str], name: str) -> Figure:
     (model,) = models
     canvas = Canvas(figsize=(3.6, 2.9), layout="constrained")
     figure = Figure(name, "Figure 3", f"Hint level and source, {model_name(model)}", canvas)
-    figure.notes.append("Level 2, offline and online: 400 steps where there are such runs (Table C.1).")
+    figure.notes.append(INTERVALS)
+    if model == paper.HARD_STUDY:
+        figure.notes.append("Level 2, offline and online: runs of 400 steps where there are such (Table C.1).")
     axes = canvas.subplots()
     for x, method, text, style in ((-1, "base", "base", ":"), (0, "grpo", "no hint", "--")):
         found = reported(results, model, [method])
@@ -266,7 +272,9 @@ def figure_3(results: Results, models: Sequence[str], name: str) -> Figure:
     axes.set_xticks([-1, 0, 1, 2, 3], ["base", "no hint", "level 1", "level 2", "level 3"])
     axes.set(ylabel="average accuracy, %", xlim=(-1.5, 3.6))
     axes.grid(axis="x", visible=False)
-    legend(figure, [dot(color, text) for text, color in SOURCES.values()])
+    drawn = {point.x.rpartition(", ")[2] for point in figure.points if point.source == "ours"}
+    names = {text: text if text in drawn else f"{text} (missing)" for text, _ in SOURCES.values()}
+    legend(figure, [dot(color, names[text]) for text, color in SOURCES.values()])
     return figure
 
 
@@ -308,7 +316,7 @@ def figure_5(results: Results, models: Sequence[str], name: str) -> Figure:
             lacking += [method for _, (method, _, _) in found if method not in ("sage", "grpo")]
     lines = sum(len(found) + 1.4 for found in shown.values())
     canvas = Canvas(figsize=(3.6, 0.8 + 0.19 * lines), layout="constrained")
-    figure = Figure(name, "Figure 5", f"Ablations, {model_name(model)}", canvas)
+    figure = Figure(name, "Figure 5", f"Ablations, {model_name(model)}", canvas, [INTERVALS])
     for method in lacking:
         figure.lacks(model, method)
     axes = canvas.subplots()
@@ -322,7 +330,8 @@ def figure_5(results: Results, models: Sequence[str], name: str) -> Figure:
             color = COLORS["sage"] if entry[0] == "sage" else COLORS["sage-calibrated"]
             mark(figure, axes, (text, y, True), entry, model, group, color)
             if entry[1] is None:
-                axes.text(0.99, y, f"{DASH} missing", transform=axes.get_yaxis_transform(), ha="right", va="center")
+                where = axes.get_yaxis_transform()
+                axes.text(0.99, y, f"{DASH} missing", transform=where, ha="right", va="center", color="#6b6b6b")
         y -= 1.4
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.set(xlabel="average accuracy, %", ylim=(y + 0.8, 0.6))

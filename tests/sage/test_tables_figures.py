@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sage.tables import figures, paper
-from sage.tables.cells import groups
+from sage.tables.cells import RECORDED, groups
 from sage.tables.collect import read_results
 from sage.tables.plot import write_figure
 from tests.sage.test_tables import paper_tree, write_evaluation, write_metrics
@@ -73,6 +73,11 @@ def test_what_was_not_logged_is_named_and_marked(tmp_path):
     assert figure.missing["entropy, nats: not logged"] == ["own/grpo"]
     assert any("own/sage" in folders for folders in figure.missing.values())
     assert figure.canvas.axes[0].texts[0].get_text() == "— missing"
+
+
+def test_recorded_methods_can_be_recorded():
+    text = (ROOT / "scripts/compare_methods.py").read_text()
+    assert all(f'    "{method}": [' in text for method in RECORDED)
 
 
 def test_files_of_a_figure(tree, tmp_path):
