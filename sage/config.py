@@ -45,6 +45,8 @@ class SageConfig:
     """A rollout is correct when that accuracy is at least this."""
     train_on: str
     """``hinted``: the loss sees the prompt with the hint, as the rollout did; ``plain``: without (ablation, Fig. 5)."""
+    patience: float
+    """Part of a group that must have failed before the next level is begun, in (0, 1] (`sage.visit`)."""
     skip_dead_groups: bool
     """Leave groups of equal rewards out of log-probs and update, where this does not change the update."""
 
@@ -101,6 +103,7 @@ class SageConfig:
         )
         require(self.train_on in ("hinted", "plain"), "train_on", "must be hinted or plain")
         require(self.leak in ("refuse", "redact"), "leak", "must be refuse or redact")
+        require(0.0 < self.patience <= 1.0, "patience", "must lie in (0, 1]; 1 waits for the whole group")
         require(bool(self.solved_key), "solved_key", "must name a key of the reward function's result")
         load_verifier(self.verifier)
         PromptTemplates.load(self.prompts)

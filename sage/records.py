@@ -201,6 +201,10 @@ class Visit:
     """One entry for each level at which no hint could be had."""
     dispatched: int | None = None
     """Step that dispatched it: in asynchronous training, an earlier one than the step that trains on it."""
+    abandoned_tokens: int = 0
+    """Tokens of finished rollouts of levels that were begun early and not needed (``sage.patience``)."""
+    aborted_rollouts: int = 0
+    """Rollouts of such levels that were stopped while they ran."""
 
     def age(self, step: int) -> int:
         """Steps between dispatch and training; 0 where the dispatch is not known."""
@@ -239,6 +243,8 @@ class Visit:
             requests=tuple(HintRequest(**{**r, "outcome": RequestOutcome(r["outcome"])}) for r in data["requests"]),
             failures=tuple(HintFailure(f) for f in data["failures"]),
             dispatched=data.get("dispatched"),
+            abandoned_tokens=data.get("abandoned_tokens", 0),
+            aborted_rollouts=data.get("aborted_rollouts", 0),
         )
 
 

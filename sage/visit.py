@@ -2,25 +2,126 @@
 
 Visits of different prompts share nothing, so they run side by side without a barrier: while one prompt is at level 3
 the others still generate, and hinting fills the idle tail of the batch.
+
+A group fails only when its last rollout has failed, and until then the engine idles more and more. So the next level
+may be begun early (`run_visit`, ``patience``): it is kept if the group fails after all, and stopped as soon as a late
+rollout is correct. What is trained on is what Algorithm 1 trains on, from the same distribution, since no decision
+depends on the early level and no early rollout on the late ones; only tokens are lost.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 from sage.hinting import HintWriter
 from sage.records import Action, Group, Hint, HintFailure, Prompt, Rollout, Visit
 from sage.schedule import Plan, Schedule
 
 Payload = TypeVar("Payload")
-RollOut = Callable[[Hint | None], Awaitable[tuple[tuple[Rollout, ...], Sequence[Payload]]]]
-"""``await roll_out(hint)``: G scored rollouts on (prompt, hint), and of each what the engine needs to publish it."""
+Row = asyncio.Task[tuple[Rollout, Payload]]
+RollOut = Callable[[Hint | None], Sequence[Row[Payload]]]
+"""``roll_out(hint)``: starts G rollouts on (prompt, hint); each gives its outcome and what the engine publishes."""
+
+
+@dataclass(frozen=True)
+class _Attempt(Generic[Payload]):
+    """What came of one level."""
+
+    result: Group | HintFailure
+    payloads: Sequence[Payload] = ()
+    ahead: _Ahead[Payload] | None = None
+
+
+class _Ahead(NamedTuple, Generic[Payload]):
+    """The level that follows a group's failure, begun early."""
+
+    level: int
+    task: asyncio.Task[_Attempt[Payload]]
+
+
+@dataclass
+class _Climb(Generic[Payload]):
+    """The levels of one visit."""
+
+    schedule: Schedule
+    writer: HintWriter
+    roll_out: RollOut[Payload]
+    patience: float
+    abandoned_tokens: int = 0
+    aborted_rollouts: int = 0
+
+    async def attempt(self, level: int, plan: Plan) -> _Attempt[Payload]:
+        """Hint and group of a level; whatever a rollout raises is raised when all of them have settled."""
+        hint = await self.writer.write(level) if level > 0 else None
+        if isinstance(hint, HintFailure):
+            return _Attempt(hint)
+        begin = time.perf_counter()
+        rows = self.roll_out(hint)
+        try:
+            ahead = await self._watch(level, rows, plan)
+        except asyncio.CancelledError:
+            await self._stop(rows)
+            raise
+        done = [row.result() for row in rows]
+        seconds = round(time.perf_counter() - begin, 4)
+        group = Group(level, tuple(rollout for rollout, _ in done), hint.text if hint else None, seconds)
+        return _Attempt(group, [payload for _, payload in done], ahead)
+
+    async def _watch(self, level: int, rows: Sequence[Row[Payload]], plan: Plan) -> _Ahead[Payload] | None:
+        """Wait for a group. Begin the level after it once ``patience`` of it has failed, and nothing is correct."""
+        ahead: _Ahead[Payload] | None = None
+        pending, failed = set(rows), []
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                failed += [row.result()[0] for row in done if row.exception() is None and not row.result()[0].correct]
+                hopeless = len(failed) == len(rows) - len(pending)
+                if ahead and not hopeless:
+                    await self.abandon(ahead)
+                    ahead = None
+                if pending and hopeless and not ahead and len(failed) >= math.ceil(self.patience * len(rows)):
+                    decision = self.schedule.after_group(Group(level, tuple(failed)), plan)
+                    if decision.action is Action.RAISE:
+                        ahead = _Ahead(decision.level, asyncio.create_task(self.attempt(decision.level, plan)))
+        except asyncio.CancelledError:
+            if ahead:
+                await self.abandon(ahead)
+            raise
+        return ahead
+
+    async def _stop(self, rows: Sequence[Row[Payload]]) -> None:
+        for row in rows:
+            row.cancel()
+        await asyncio.wait(rows)
+        finished = [row.result()[0] for row in rows if not row.cancelled() and row.exception() is None]
+        self.abandoned_tokens += sum(rollout.tokens for rollout in finished)
+        self.aborted_rollouts += sum(row.cancelled() for row in rows)
+
+    async def abandon(self, ahead: _Ahead[Payload]) -> None:
+        """Stop a level that was begun early, and those begun after it."""
+        ahead.task.cancel()
+        await asyncio.wait([ahead.task])
+        if ahead.task.cancelled() or ahead.task.exception():
+            return
+        attempt = ahead.task.result()
+        if isinstance(attempt.result, Group):
+            self.abandoned_tokens += attempt.result.tokens
+        if attempt.ahead:
+            await self.abandon(attempt.ahead)
 
 
 async def run_visit(
-    prompt: Prompt, schedule: Schedule, plan: Plan, writer: HintWriter, roll_out: RollOut[Payload]
+    prompt: Prompt,
+    schedule: Schedule,
+    plan: Plan,
+    writer: HintWriter,
+    roll_out: RollOut[Payload],
+    patience: float = 1.0,
 ) -> tuple[Visit, list[Payload]]:
     """Roll out a prompt, with stronger hints as the schedule asks, until a group is to be trained on.
 
@@ -29,33 +130,47 @@ async def run_visit(
         schedule: decides after every group and every missing hint.
         plan: levels to try, as the schedule planned before the visit.
         writer: writes this visit's hints.
-        roll_out: draws and scores one group; whatever it raises ends the visit.
+        roll_out: starts one group; whatever its rollouts raise ends the visit.
+        patience: part of a group that must have failed, and none succeeded, before the next level is begun; at 1 it
+            is begun when the whole group has failed, and no token is lost.
 
     Returns:
         The visit and the payloads of the group that is trained on (`Visit.accepted`), the only ones to publish.
     """
+    climb = _Climb(schedule, writer, roll_out, patience)
     level, left = plan[0], plan
     groups: list[Group] = []
     payloads: list[Sequence[Payload]] = []
     failures: list[HintFailure] = []
+    ahead: _Ahead[Payload] | None = None
     while True:
-        hint = await writer.write(level) if level > 0 else None
-        if isinstance(hint, HintFailure):
-            failures.append(hint)
-            decision = schedule.after_missing_hint(level, hint, groups[-1] if groups else None, left)
+        attempt = await (ahead.task if ahead else climb.attempt(level, left))
+        ahead = attempt.ahead
+        if isinstance(attempt.result, HintFailure):
+            failures.append(attempt.result)
+            decision = schedule.after_missing_hint(level, attempt.result, groups[-1] if groups else None, left)
             if decision.action is Action.PLAIN:
                 left = (0,)  # without hints from here on
         else:
-            begin = time.perf_counter()
-            rollouts, payload = await roll_out(hint)
-            seconds = round(time.perf_counter() - begin, 4)
-            groups.append(Group(level, rollouts, hint.text if hint else None, seconds))
-            payloads.append(payload)
+            groups.append(attempt.result)
+            payloads.append(attempt.payloads)
             decision = schedule.after_group(groups[-1], left)
+        if ahead and (decision.action is not Action.RAISE or decision.level != ahead.level):
+            await climb.abandon(ahead)  # the schedule saw more in the whole group than in its first failures
+            ahead = None
         if decision.action not in (Action.RAISE, Action.PLAIN):
             break
         level = decision.level
-    visit = Visit(prompt.prompt_id, plan, tuple(groups), decision, tuple(writer.requests), tuple(failures))
+    visit = Visit(
+        prompt.prompt_id,
+        plan,
+        tuple(groups),
+        decision,
+        tuple(writer.requests),
+        tuple(failures),
+        abandoned_tokens=climb.abandoned_tokens,
+        aborted_rollouts=climb.aborted_rollouts,
+    )
     published = list(payloads[visit.accepted_index])
     if decision.action is Action.SCAFFOLD:
         helped = next(i for i, r in enumerate(groups[visit.accepted_index].rollouts) if r.correct)

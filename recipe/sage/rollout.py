@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -18,12 +19,14 @@ from uuid import uuid4
 
 import ray
 import transfer_queue as tq
+from ray.actor import ActorHandle
 from verl.experimental.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.agent_loop import DictConfigWrap
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 from verl.utils.tokenizer import normalize_token_ids
 from verl.utils.tokenizer.chat_template import apply_chat_template
+from verl.workers.rollout.replica import TokenOutput
 
 from recipe.sage.channel import publish
 from recipe.sage.settings import read_config
@@ -32,7 +35,7 @@ from sage.prompts import PromptTemplates
 from sage.records import Hint, HintFailure, Prompt, Rollout, SkipReason, Visit, VisitPlan
 from sage.sources import HintFile, Reply
 from sage.verify import load_verifier
-from sage.visit import run_visit
+from sage.visit import Row, run_visit
 
 logger = logging.getLogger(__name__)
 PLAN = "sage_plan"
@@ -43,6 +46,32 @@ Session = tuple[list[AgentLoopOutput], dict[str, Any]]
 
 class VerifierError(RuntimeError):
     """The reward function raised for a rollout, or gave no accuracy."""
+
+
+class _CancellableServer:
+    """Handle of an engine whose generation stops when the waiting task is cancelled; Ray's own would run on."""
+
+    def __init__(self, handle: ActorHandle) -> None:
+        self._handle = handle
+        self.generate = self  # called as server.generate.remote(...)
+
+    async def remote(self, **kwargs: Any) -> TokenOutput:
+        reference = self._handle.generate.remote(**kwargs)
+        try:
+            return await reference
+        except asyncio.CancelledError:
+            ray.cancel(reference)
+            raise
+
+
+def _cancellable(acquire: Callable[..., Awaitable[tuple[str, ActorHandle]]]) -> Callable[..., Awaitable[Any]]:
+    """The method by which verl's client picks an engine, for engines that can be told to stop."""
+
+    async def acquire_cancellable(request_id: str, **extra: Any) -> tuple[str, _CancellableServer]:
+        server, handle = await acquire(request_id, **extra)
+        return server, _CancellableServer(handle)
+
+    return acquire_cancellable
 
 
 class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
@@ -60,8 +89,13 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         if self.rollout_config.name == "vllm":
             from vllm.sampling_params import RequestOutputKind
 
-            # Only token ids of finished rollouts are used: no text, and no stream of partial results.
-            self._engine_params = {"detokenize": False, "output_kind": RequestOutputKind.FINAL_ONLY}
+            self._engine_params = {"detokenize": False}  # only token ids are used
+            if self.config.trainer.v1.trainer_mode == "sage_sync":
+                # No stream of partial results. The other modes interrupt rollouts, and verl counts one as started, and
+                # so as interruptible, when its first result has come.
+                self._engine_params["output_kind"] = RequestOutputKind.FINAL_ONLY
+        if self.sage.patience < 1:
+            self.llm_client._acquire_server = _cancellable(self.llm_client._acquire_server)
 
     async def _run_prompt(
         self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool = False
@@ -91,30 +125,26 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         def hinted(text: str) -> list[dict[str, str]]:
             return self.prompts.hinted_messages(messages, prompt.problem, text)
 
-        async def roll_out(hint: Hint | None) -> tuple[tuple[Rollout, ...], list[Session]]:
+        async def one(session_id: int, context: dict[str, Any]) -> tuple[Rollout, Session]:
+            session = await self._run_agent_loop(
+                dict(sampling_params), trajectory, trace=trace, session_id=session_id, **context
+            )
+            assert session is not None  # only validation publishes by itself
+            return self._outcome(session[0][-1], reference=False), session
+
+        async def referenced(ids: list[int], sibling: Row[Session]) -> tuple[Rollout, Session]:
+            session = await self._score_reference(ids, (await asyncio.shield(sibling))[1])
+            return self._outcome(session[0][-1], reference=True), session
+
+        def roll_out(hint: Hint | None) -> list[Row[Session]]:
             context = {**row, "raw_prompt": hinted(hint.text) if hint else messages}
             count = self.schedule.rollouts(hint.level if hint else 0)
             if isinstance(reference, HintFailure):
                 count = self.rollout_config.n  # a rollout takes the reference's place
-            tasks = [
-                asyncio.create_task(
-                    self._run_agent_loop(dict(sampling_params), trajectory, trace=trace, session_id=i, **context)
-                )
-                for i in range(count)
-            ]
-            results = await asyncio.gather(*tasks, return_exceptions=True)  # let every sibling settle first
-            sessions: list[Session] = []
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
-                assert result is not None  # only validation publishes by itself
-                sessions.append(result)
+            rows = [asyncio.create_task(one(i, context)) for i in range(count)]
             if isinstance(reference, list):
-                sessions.append(await self._score_reference(reference, sessions[0]))
-            rollouts = tuple(
-                self._outcome(outputs[-1], reference=i >= count) for i, (outputs, _) in enumerate(sessions)
-            )
-            return rollouts, sessions
+                rows.append(asyncio.create_task(referenced(reference, rows[0])))
+            return rows
 
         writer = HintWriter(
             prompt=prompt,
@@ -124,7 +154,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             fits=lambda text: len(self._encode(hinted(text))) <= self.rollout_config.prompt_length,
         )
         try:
-            visit, sessions = await run_visit(prompt, self.schedule, plan.levels, writer, roll_out)
+            visit, sessions = await run_visit(prompt, self.schedule, plan.levels, writer, roll_out, self.sage.patience)
         except VerifierError as error:
             logger.error("prompt %s skipped in step %s: %s", prompt.prompt_id, trajectory["step"], error)
             return SkipReason.VERIFIER_ERROR

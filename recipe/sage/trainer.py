@@ -3,13 +3,14 @@
 before rollout   each prompt's plan, from its state                   _next_train_batch
 after rollout    visits joined to rows by uid, contexts asserted,
                  dead groups taken out                               _balance_batch
-before update    metrics                                             _compute_advantage
+before update    metrics of tokens                                   _compute_advantage
 after update     state and history, dead groups put back             _update_actor
+after the step   metrics of its visits                               _compute_metrics
 checkpoints      state saved with them, restored from them           _save_checkpoint, _load_checkpoint
 
-The asynchronous modes roll out ahead of the update: a visit may be older than the policy, or span several versions of it.
-It enters the state with the step that dispatched it (`Visit.age`), and a prompt stays dispatched until it has left the
-queue, trained on or evicted.
+The asynchronous modes roll out ahead of the update: a visit may be older than the policy, or span several versions of
+it. It enters the state with the step that dispatched it (`Visit.age`), and a prompt stays dispatched until it has left
+the queue, trained on or evicted. ``separate_async`` makes several batches a step.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter, defaultdict
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
+from verl.utils.profiler.performance import simple_timer
 
 from recipe.sage import channel
 from recipe.sage.algorithm import mark_references
@@ -87,10 +90,17 @@ class SageHooks(PPOTrainer):
         self.history = VisitHistory(Path(config.trainer.default_local_dir) / HISTORY_FILE)
         self.dispatched: set[str] = set()
         self.visits: dict[str, Visit] = {}
-        self.skips: list[SkipReason] = []
+        self.step_visits: list[Visit] = []
+        self.step_skips: list[SkipReason] = []
+        self.step_skipped_groups = 0
         self.skips_dead_groups = self.sage.skip_dead_groups and why_not_skip(config) is None
         self.dead: DeadGroups | None = None
+        self.timing_raw: dict[str, float] = {}
         super().__init__(config)
+
+    def _timed(self) -> AbstractContextManager[None]:
+        """Adds to ``timing_s/sage``, the driver's time in what is ours."""
+        return simple_timer("sage", self.timing_raw)
 
     def _build_replay_buffer(self) -> ReplayBuffer:
         self.trainer_mode = self.mode
@@ -101,20 +111,27 @@ class SageHooks(PPOTrainer):
 
     def _next_train_batch(self, num_prompts: int | None = None) -> TensorDict:
         batch = super()._next_train_batch(num_prompts)
-        self.dispatched.update(batch["uid"])
-        progress = (self.global_steps - 1) / self.total_training_steps
-        plans = [self.store.plan(prompt_id, self.global_steps, progress) for prompt_id in batch["prompt_id"]]
-        return tu.assign_non_tensor(batch, **{PLAN: plans})
+        with self._timed():
+            self.dispatched.update(batch["uid"])
+            progress = (self.global_steps - 1) / self.total_training_steps
+            plans = [self.store.plan(prompt_id, self.global_steps, progress) for prompt_id in batch["prompt_id"]]
+            return tu.assign_non_tensor(batch, **{PLAN: plans})
 
     def _balance_batch(self, batch: KVBatchMeta, *args: Any, **kwargs: Any) -> KVBatchMeta:
         """Before verl pads and reorders the rows: collect the visits of this batch and check the groups."""
+        with self._timed():
+            batch = self._collect(batch)
+        return super()._balance_batch(batch, *args, **kwargs)
+
+    def _collect(self, batch: KVBatchMeta) -> KVBatchMeta:
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["prompts"])
         uids = [key.split("_")[0] for key in batch.keys]
         gone = self.dispatched - self._waiting()
         outcomes = channel.collect(gone)
         self.visits = {uid: o for uid, o in outcomes.items() if isinstance(o, Visit)}
-        self.skips = [o for o in outcomes.values() if isinstance(o, SkipReason)]
-        self.skips += [SkipReason.ROLLOUT_ERROR] * (len(gone) - len(outcomes))
+        self.step_visits += self.visits.values()
+        self.step_skips += [o for o in outcomes.values() if isinstance(o, SkipReason)]
+        self.step_skips += [SkipReason.ROLLOUT_ERROR] * (len(gone) - len(outcomes))
         self.dispatched -= gone
         check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits, self._group_size())
         self.dead = None
@@ -123,7 +140,8 @@ class SageHooks(PPOTrainer):
             multiple = self._get_required_batch_multiple(dp_size=1)  # whole mini-batches; verl adds what the ranks need
             self.dead = DeadGroups(batch, dead, multiple, self.tokenizer.eos_token_id)
             batch = self.dead.live
-        return super()._balance_batch(batch, *args, **kwargs)
+            self.step_skipped_groups += len(self.dead.uids)
+        return batch
 
     def _waiting(self) -> set[str]:
         """Prompts that are still being rolled out, or wait for a later batch."""
@@ -135,12 +153,10 @@ class SageHooks(PPOTrainer):
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_advantage(batch, metrics)
-        if self.store.schedule.references:
-            mark_references(batch, self.visits)
-        metrics["sage/groups/skipped"] = float(len(self.dead.uids)) if self.dead else 0.0
-        metrics.update(visit_metrics(self.visits.values(), self.skips, self.sage.max_level))
-        metrics.update(staleness_metrics(self.visits.values(), self.global_steps))
-        metrics.update(self._token_metrics(batch))
+        with self._timed():
+            if self.store.schedule.references:
+                mark_references(batch, self.visits)
+            metrics.update(self._token_metrics(batch))
         return batch
 
     def _token_metrics(self, batch: KVBatchMeta) -> dict[str, float]:
@@ -156,13 +172,22 @@ class SageHooks(PPOTrainer):
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """After the update: remember what was trained on."""
         batch = super()._update_actor(batch, metrics)
-        if self.dead:
-            batch = self.dead.put_back(batch)
-        self.store.update(self.visits.values(), self.global_steps)
-        self.history.append(self.global_steps, self.visits)
-        metrics["sage/never_solved"] = self.store.never_solved()
-        metrics["sage/prompts_visited"] = float(len(self.store.prompts))
+        with self._timed():
+            if self.dead:
+                batch = self.dead.put_back(batch)
+            self.store.update(self.visits.values(), self.global_steps)
+            self.history.append(self.global_steps, self.visits)
         return batch
+
+    def _compute_metrics(self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        with self._timed():
+            metrics.update(visit_metrics(self.step_visits, self.step_skips, self.sage.max_level))
+            metrics.update(staleness_metrics(self.step_visits, self.global_steps))
+            metrics["sage/groups/skipped"] = float(self.step_skipped_groups)
+            metrics["sage/never_solved"] = self.store.never_solved()
+            metrics["sage/prompts_visited"] = float(len(self.store.prompts))
+            self.step_visits, self.step_skips, self.step_skipped_groups = [], [], 0
+        super()._compute_metrics(batch, metrics, *args, **kwargs)
 
     def _save_checkpoint(self) -> None:
         """State first: verl writes the file that makes a checkpoint the latest one last."""
@@ -205,6 +230,6 @@ class SageSeparateAsyncTrainer(SageHooks, PPOTrainerSeparateAsync):
     mode = "separate_async"
 
     def _setup(self) -> None:
-        # With hybrid_engine=false verl 0.9.1 passes print's `flush` to this logger's `info`, a TypeError if it is enabled.
+        # With hybrid_engine=false verl 0.9.1 passes print's `flush` to this logger's `info`: a TypeError if enabled.
         logging.getLogger(PPOTrainerSeparateAsync.__module__).setLevel(logging.WARNING)
         super()._setup()

@@ -28,11 +28,14 @@ class Engine:
         answer = self.answers.pop(0)
         return answer if isinstance(answer, HintFailure) else Reply(answer, len(answer), 0.1)
 
-    async def roll_out(self, hint: Hint | None):
+    def roll_out(self, hint: Hint | None):
         self.contexts.append(hint)
         solved = self.successes[hint.level if hint else 0]
-        rollouts = tuple(Rollout(float(i < solved), i < solved, 5) for i in range(self.size))
-        return rollouts, [(hint, i) for i in range(self.size)]
+
+        async def one(i):
+            return Rollout(float(i < solved), i < solved, 5), (hint, i)
+
+        return [asyncio.create_task(one(i)) for i in range(self.size)]
 
 
 def run(
@@ -161,8 +164,11 @@ def test_grpo_rolls_out_once():
 def test_an_error_of_the_engine_ends_the_visit():
     engine = Engine()
 
-    async def broken(hint):
-        raise RuntimeError("engine died")
+    def broken(hint):
+        async def one():
+            raise RuntimeError("engine died")
+
+        return [asyncio.create_task(one()) for _ in range(4)]
 
     engine.roll_out = broken
     with pytest.raises(RuntimeError, match="engine died"):
@@ -174,10 +180,13 @@ def test_visits_run_side_by_side_without_a_barrier():
     order = []
 
     async def visit(name, seconds):
-        async def roll_out(hint):
+        async def one(hint):
             await asyncio.sleep(seconds)
             order.append((name, hint.level if hint else 0))
-            return (Rollout(float(bool(hint)), bool(hint), 1),) * 2, [None, None]
+            return Rollout(float(bool(hint)), bool(hint), 1), None
+
+        def roll_out(hint):
+            return [asyncio.create_task(one(hint))]
 
         async def ask(level, attempt):
             return Reply("hint", 1, 0.0)
