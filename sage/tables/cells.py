@@ -156,7 +156,7 @@ def accuracy_cell(results: Results, model: str, method: str, benchmarks: Sequenc
         return absent(model, method)
     if reasons := {run.absent for run in runs if run.absent}:
         return absent(model, method, "; ".join(sorted(reasons)))
-    lacking = [name for name in benchmarks if not any(name in run.accuracy for run in runs)]
+    lacking = [name for name in benchmarks if not all(name in run.accuracy for run in runs)]
     return absent(model, method, f"not evaluated: {', '.join(lacking)}")
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from sage.tables import paper
-from sage.tables.cells import Estimate, accuracy_cell, columns, model_name
+from sage.tables.cells import Cell, accuracy_cell, columns, model_name
 from sage.tables.collect import Curve, Results, Run
 from sage.tables.plot import COLORS, STYLE, Figure, Point, dot, legend, method_legend, open_mark
 from sage.tables.render import DASH
@@ -92,9 +92,9 @@ def figure_2(results: Results, models: Sequence[str], name: str) -> Figure:
     """Fig. 2: training prompts never solved."""
     canvas = Canvas(figsize=(1.0 + PANEL * len(models), 2.5), layout="constrained")
     figure = Figure(name, "Figure 2", "Training prompts never solved so far", canvas)
-    figure.notes.append(
-        "Of the prompts visited so far; band: range of the seeds. Diamonds: the paper's Table 2, at the end."
-    )
+    figure.notes.append("Of the prompts visited so far; a rollout with a hint counts. Band: range of the seeds.")
+    if set(models) & set(paper.TABLE_2):
+        figure.notes.append("Diamonds: the paper's Table 2, after its training.")
     panels = canvas.subplots(1, len(models), sharey=True, squeeze=False)[0]
     for axes, model in zip(panels, models, strict=True):
         draw_courses(figure, axes, results, model, "never solved, %", percent("sage/never_solved"), smooth=False)
@@ -204,24 +204,24 @@ def share(level: int) -> Callable[[Run], Curve]:
     return course
 
 
-INTERVALS = "Bars of dots: 95% t interval over seeds; one seed has none. The axis does not start at zero."
+INTERVALS = "Bars: 95% t interval over seeds; one seed has none. The axis does not start at zero."
 
 
-def reported(results: Results, model: str, methods: Sequence[str]) -> tuple[str, Estimate | None, float | None]:
+def reported(results: Results, model: str, methods: Sequence[str]) -> tuple[str, Cell, float | None]:
     """The first of some folders that has an accuracy, else the one of the paper's figure; our average, the paper's."""
     heads = columns(results, model)
     benchmarks = heads.get("Average") or heads["Avg. ID"]
     cells = {method: accuracy_cell(results, model, method, benchmarks) for method in methods}
     study = model == paper.HARD_STUDY
     method = next((m for m, cell in cells.items() if cell.estimate), methods[0] if study else methods[-1])
-    return method, cells[method].estimate, paper.STUDY_AVERAGES.get(method) if study else None
+    return method, cells[method], paper.STUDY_AVERAGES.get(method) if study else None
 
 
 def mark(
     figure: Figure,
     axes: Axes,
     at: tuple[str, float, bool],
-    found: tuple[str, Estimate | None, float | None],
+    found: tuple[str, Cell, float | None],
     model: str,
     panel: str,
     color: str,
@@ -233,16 +233,17 @@ def mark(
         found: of `reported`.
     """
     name, position, along_x = at
-    method, ours, printed = found
+    method, cell, printed = found
     shift = 0.0 if printed is None else 0.09
-    if ours:
-        half = ours.half_width or 0.0
-        figure.points.append(Point(model, panel, method, name, "ours", ours.mean, ours.mean - half, ours.mean + half))
+    if ours := cell.estimate:
+        half = ours.half_width
+        ends = (None, None) if half is None else (ours.mean - half, ours.mean + half)
+        figure.points.append(Point(model, panel, method, name, "ours", ours.mean, *ends))
         place = (ours.mean, position + shift) if along_x else (position - shift, ours.mean)
-        error = {"xerr" if along_x else "yerr": [half]} if half else {}
+        error = {} if half is None else {"xerr" if along_x else "yerr": [half]}
         axes.errorbar(*place, **error, fmt="o", markersize=5, color=color, elinewidth=1.1, zorder=4)  # type: ignore[arg-type]
     else:
-        figure.lacks(model, method)
+        figure.lacks(model, method, cell.missing)
     if printed is not None:
         figure.points.append(Point(model, panel, method, name, "paper", printed))
         place = (printed, position - shift) if along_x else (position + shift, printed)
@@ -261,7 +262,7 @@ def figure_3(results: Results, models: Sequence[str], name: str) -> Figure:
     for x, method, text, style in ((-1, "base", "base", ":"), (0, "grpo", "no hint", "--")):
         found = reported(results, model, [method])
         mark(figure, axes, (text, x, False), found, model, "accuracy", COLORS["grpo"])
-        if height := found[1].mean if found[1] else found[2]:
+        if height := found[1].estimate.mean if found[1].estimate else found[2]:
             axes.axhline(height, color=COLORS["grpo"], linestyle=style, linewidth=0.9)
     for level in (1, 2, 3):
         for place, (source, (text, color)) in enumerate(SOURCES.items()):
@@ -309,7 +310,7 @@ def figure_5(results: Results, models: Sequence[str], name: str) -> Figure:
     shown, lacking = {}, []
     for group, bars in ABLATIONS.items():
         found = [(text, reported(results, model, methods)) for text, methods in bars]
-        own = [f for _, f in found if f[1] and f[0] not in ("sage", "grpo")]
+        own = [f for _, f in found if f[1].estimate and f[0] not in ("sage", "grpo")]
         if own or any(printed for _, (_, _, printed) in found[:1]):
             shown[group] = found
         else:
@@ -329,7 +330,7 @@ def figure_5(results: Results, models: Sequence[str], name: str) -> Figure:
             ticks[y] = text
             color = COLORS["sage"] if entry[0] == "sage" else COLORS["sage-calibrated"]
             mark(figure, axes, (text, y, True), entry, model, group, color)
-            if entry[1] is None:
+            if entry[1].estimate is None:
                 where = axes.get_yaxis_transform()
                 axes.text(0.99, y, f"{DASH} missing", transform=where, ha="right", va="center", color="#6b6b6b")
         y -= 1.4

@@ -169,7 +169,10 @@ def table_2(results: Results, models: Sequence[str], name: str) -> Table:
         return absent(model, method, "no sage/never_solved in metrics.jsonl" if runs else "")
 
     logged = {
-        m for model in models for m, runs in results.runs.get(model, {}).items() if runs[0].never_solved is not None
+        method
+        for model in models
+        for method, runs in results.runs.get(model, {}).items()
+        if any(run.never_solved is not None for run in runs)
     }
     rows: list[Row] = []
     for method in in_order(logged | {"base", "grpo", "sage"}):
