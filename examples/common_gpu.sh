@@ -50,5 +50,7 @@ LOGGER=${LOGGER:-[console,file,tensorboard]}
 DRY_RUN=${DRY_RUN:-0}
 
 export TENSORBOARD_DIR="${TENSORBOARD_DIR:-$OUTPUT_DIR/tensorboard}"
-export VERL_FILE_LOGGER_PATH="${VERL_FILE_LOGGER_PATH:-$OUTPUT_DIR/metrics.jsonl}"
+metrics=$OUTPUT_DIR/metrics.jsonl
+if [[ -e $metrics ]]; then metrics=$OUTPUT_DIR/metrics.$(date +%Y%m%d-%H%M%S).jsonl; fi # resumed: verl would empty the old file
+export VERL_FILE_LOGGER_PATH="${VERL_FILE_LOGGER_PATH:-$metrics}"
 if [[ $DRY_RUN == 0 ]]; then mkdir -p "$OUTPUT_DIR"; fi

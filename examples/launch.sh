@@ -12,7 +12,7 @@
 # recipe/sage/config/method; DRY_RUN=1 prints it all. What may be set from outside: common_gpu.sh. A model's own: its model.sh.
 set -euo pipefail
 # shellcheck source=examples/common_gpu.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../common_gpu.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/common_gpu.sh"
 
 SETTINGS=(
   method="$method"

@@ -9,7 +9,7 @@
 # others, lies in $OUTPUT_DIR/checkpoints/global_step_*/huggingface (with Megatron: model/huggingface).
 set -euo pipefail
 # shellcheck source=examples/common_gpu.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../common_gpu.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/common_gpu.sh"
 
 SETTINGS=(
   data.train_files="$OUTPUT_DIR/sft.parquet"

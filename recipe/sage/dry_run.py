@@ -1,7 +1,7 @@
 """``python -m recipe.sage.dry_run [the overrides of a run]``: what a run would do, without a GPU, Ray or a model.
 
-Prints the composed configuration (what the recipe and the run set; all of it with ``--full``), the batch arithmetic, and
-estimates of tokens, memory and GPU hours, with their formulas in `sage.budget`. Checks what `main_sage` checks, and
+Prints the composed configuration (what the recipe and the run set; all of it with ``--full``), the batch arithmetic,
+and estimates of tokens, memory and GPU hours, with their formulas in `sage.budget`. Checks what `main_sage` checks, and
 exits with 1 and one sentence when that would refuse. ``DRY_RUN=1`` makes a launch script call this.
 """
 

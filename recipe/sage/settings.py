@@ -122,15 +122,13 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
     return sage, report
 
 
-def data_parallel(config: DictConfig) -> int:
-    """Ranks that share a mini-batch."""
+def model_parallel(config: DictConfig) -> tuple[int, int]:
+    """GPUs that share the training of a row, and among how many of them its tokens are divided."""
     actor = config.actor_rollout_ref.actor
-    gpus = config.trainer.n_gpus_per_node * config.trainer.nnodes
     if actor.strategy != "megatron":
-        return gpus // actor.get("ulysses_sequence_parallel_size", 1)
-    megatron = actor.megatron
-    split = megatron.tensor_model_parallel_size * megatron.pipeline_model_parallel_size * megatron.context_parallel_size
-    return gpus // split
+        return (actor.get("ulysses_sequence_parallel_size", 1),) * 2
+    tensor, context = actor.megatron.tensor_model_parallel_size, actor.megatron.context_parallel_size
+    return tensor * actor.megatron.pipeline_model_parallel_size * context, context
 
 
 def _check_names(config: DictConfig) -> None:
@@ -198,11 +196,13 @@ def _check_sizes(config: DictConfig) -> None:
             f"actor_rollout_ref.rollout.tensor_model_parallel_size={rollout.tensor_model_parallel_size} must divide "
             f"the {where}"
         )
-    ranks = data_parallel(config)
-    if ranks < 1 or gpus % ranks:
+    shared, divided = model_parallel(config)
+    if gpus % shared:
         keys = "tensor, pipeline and context" if actor.strategy == "megatron" else "ulysses_sequence"
-        raise ValueError(f"the {keys} parallel sizes of actor_rollout_ref.actor must divide the {where}")
-    rows = actor.ppo_mini_batch_size * rollout.n
+        raise ValueError(
+            f"the {keys} parallel sizes of actor_rollout_ref.actor, {shared} GPUs, must divide the {where}"
+        )
+    ranks, rows = gpus // shared, actor.ppo_mini_batch_size * rollout.n
     if rows % ranks:
         raise ValueError(
             f"a mini-batch of {rows} rollouts (actor_rollout_ref.actor.ppo_mini_batch_size={actor.ppo_mini_batch_size} "
@@ -223,12 +223,11 @@ def _check_sizes(config: DictConfig) -> None:
             rollout.log_prob_max_token_len_per_gpu,
         ),
     }
-    spread = actor.megatron.context_parallel_size if actor.strategy == "megatron" else gpus // ranks
     for key, (used, limit) in limits.items():
-        if used and limit * spread < longest:
+        if used and limit * divided < longest:
             raise ValueError(
                 f"{key}={limit} is shorter than the longest row of {longest} tokens (data.max_prompt_length + "
-                f"data.max_response_length): set it to at least {-(-longest // spread)}"
+                f"data.max_response_length): set it to at least {-(-longest // divided)}"
             )
 
 

@@ -164,38 +164,6 @@ def test_dead_groups_are_trained_on_where_skipping_them_would_change_the_update(
     assert "trained on like others, since skipping would change" in describe_run(run, *check_run(run))
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_gpu_scripts_compose_with_the_papers_settings(method, data, tmp_path):
-    """The real script, with a python that prints the command instead of running it."""
-    fake = tmp_path / "python3"
-    fake.write_text('#!/bin/sh\nfor a in "$@"; do printf "%s\\n" "$a"; done\n')
-    fake.chmod(0o755)
-    output = subprocess.run(
-        ["bash", str(ROOT / f"examples/run_qwen2.5-7b_{method}.sh"), "trainer.nnodes=2"],
-        env={
-            "PATH": f"{tmp_path}:/usr/bin:/bin",
-            "OUTPUT_DIR": str(tmp_path / "out"),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    arguments = output[output.index("recipe.sage.main_sage") + 1 :]
-    run = config(data, *arguments, name="sage_trainer")
-    sage = read_config(run)
-    actor, rollout = run.actor_rollout_ref.actor, run.actor_rollout_ref.rollout
-    assert sage.schedule in (method, "sage", "grpo") and run.algorithm.adv_estimator == "sage"
-    assert run.actor_rollout_ref.model.path == "Qwen/Qwen2.5-7B-Instruct"
-    assert (run.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n) == (128, 64, 8)
-    high = 0.2 if method == "scaf-grpo" else 0.28
-    assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.use_kl_loss) == (0.2, high, False)
-    assert (run.trainer.total_training_steps, run.trainer.test_freq) == (500, 50)
-    assert actor.optim.lr == 1e-6
-    assert actor.loss_agg_mode == ("seq-mean-token-sum-norm" if method == "luffy" else "token-mean")
-    assert (rollout.val_kwargs.temperature, rollout.val_kwargs.top_p) == (0.6, 0.95)
-    assert run.trainer.nnodes == 2, "arguments of the caller come last"
-
-
 def test_the_checks_come_before_ray(data):
     """A wrong key ends the real command within seconds and with one sentence."""
     result = subprocess.run(
