@@ -232,7 +232,7 @@ def table_3(results: Results, models: Sequence[str], name: str) -> Table:
         BOLD,
         seeds_note(blocks),
         f"GRPO's whole run: {', '.join(absolute) or 'not recorded'}.",
-        "Run: the whole command, start-up and tests included. Steps: training steps alone. The paper gives one decimal.",
+        "Run: the whole command, start-up and tests included. Steps: training steps alone. Paper: one decimal.",
         "Compared within one series of runs on one machine, seed by seed.",
         *left_out(timed, alone),
     )
