@@ -158,7 +158,7 @@ def run_benchmarks(args: argparse.Namespace) -> int:
         raise ValueError(f"{wrong[0]}: its authors ask that it is not copied, and training would log its questions")
     if absent := [name for name in wanted if name not in files.found]:
         raise ValueError(f"{args.folder} has no file of {', '.join(absent)}; it has {', '.join(files.found)}")
-    benchmarks = {name: problems for name, problems in files.load().items() if name in wanted}
+    benchmarks = files.load(wanted)
     rows = write_benchmarks(benchmarks, args.out, args.system_prompt)
     print("  ".join(f"{name} {len(problems)}" for name, problems in benchmarks.items()), f"= {rows} rows -> {args.out}")
     return 0

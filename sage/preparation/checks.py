@@ -71,31 +71,30 @@ class Checks:
         return Dropped(record.row, record.prompt_id, Reason.UNVERIFIABLE_ANSWER, what)
 
     def _why_contaminated(self, record: Record) -> Dropped | None:
-        overlap = self.contamination.find(record.problem) if self.contamination else None
-        return overlap and Dropped(record.row, record.prompt_id, Reason.CONTAMINATED, str(overlap))
+        if self.contamination is None or (overlap := self.contamination.find(record.problem)) is None:
+            return None
+        return Dropped(record.row, record.prompt_id, Reason.CONTAMINATED, str(overlap))
 
 
 class Seen:
-    """The problems and ids of all records that were kept; 200 to 300 bytes a record."""
+    """The problems and ids of all records that were kept; some 300 bytes for each."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
         self._ids: set[str] = set()
-        self._by_text: dict[int, tuple[str, str]] = {}
+        self._by_text: dict[int, tuple[int, str, str]] = {}  # hash of the problem -> row, id, answer
 
-    def add(self, prompt_id: str, problem: str, answer: str) -> tuple[Reason, str] | None:
+    def add(self, row: int, prompt_id: str, problem: str, answer: str) -> tuple[Reason, str] | None:
         """Enter a record; the reason and the details when it may not be kept."""
         key = hash(normalise_problem(problem))
         if key in self._by_text:
-            kept, kept_answer = self._by_text[key]
-            if self._verifier.is_correct(rf"\boxed{{{answer}}}", kept_answer):
-                return Reason.DUPLICATE, f"the same problem as {kept}, which is kept"
-            return (
-                Reason.CONFLICTING_DUPLICATE,
-                f"the same problem as {kept}, kept with {kept_answer!r}, not {answer!r}",
-            )
+            first, first_id, first_answer = self._by_text[key]
+            same = f"the same problem as row {first} ({first_id}), which is kept"
+            if self._verifier.is_correct(rf"\boxed{{{answer}}}", first_answer):
+                return Reason.DUPLICATE, same
+            return Reason.CONFLICTING_DUPLICATE, f"{same} with {first_answer!r}, not {answer!r}"
         if prompt_id in self._ids:
-            return Reason.REPEATED_ID, f"another problem has the id {prompt_id!r}; the first one is kept"
+            return Reason.REPEATED_ID, "another problem has this id; the first one is kept"
         self._ids.add(prompt_id)
-        self._by_text[key] = (prompt_id, answer)
+        self._by_text[key] = (row, prompt_id, answer)
         return None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,6 +123,6 @@ class BenchmarkFiles:
             )
         return cls(found, tuple(name for name in BENCHMARKS if name not in found))
 
-    def load(self) -> dict[str, list[Problem]]:
-        """Their problems by benchmark."""
-        return {name: load_benchmark(name, path) for name, path in self.found.items()}
+    def load(self, names: Collection[str] | None = None) -> dict[str, list[Problem]]:
+        """Problems by benchmark, of all that were found or of some."""
+        return {n: load_benchmark(n, path) for n, path in self.found.items() if names is None or n in names}

@@ -9,13 +9,14 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sage.grading import available_cores
@@ -74,15 +75,16 @@ def prepare(
     parts = Parts(out.with_name(out.name + ".parts"), settings)
     seen = Seen(checks.verifier)
     for part in parts.finished:
-        for row in pq.read_table(part.path, columns=["prompt_id", "problem", "reward_model"]).to_pylist():
-            seen.add(row["prompt_id"], row["problem"], row["reward_model"]["ground_truth"])
+        for row in pq.read_table(part.path, columns=["prompt_id", "problem", "reward_model", "extra_info"]).to_pylist():
+            answer = row["reward_model"]["ground_truth"]
+            seen.add(row["extra_info"]["index"], row["prompt_id"], row["problem"], answer)
     read = sum(part.read for part in parts.finished)
     progress(read, sum(part.kept for part in parts.finished))
     rows = source.read(parts.finished[-1].position if parts.finished else None)
     with ThreadPoolExecutor(available_cores()) as pool:
         while chunk := list(islice(rows, CHUNK)):
             numbered = enumerate(chunk, start=read)
-            checked = list(pool.map(lambda pair: check_row(*pair, adapt, checks), numbered))
+            checked = list(pool.map(lambda pair: check_row(pair[0], pair[1], adapt, checks), numbered))
             kept, dropped = admit(checked, seen)
             part = parts.add([training_row(record, system) for record in kept], dropped, source.position())
             read += part.read
@@ -106,7 +108,7 @@ def admit(checked: list[Record | Dropped], seen: Seen) -> tuple[list[Record], li
     for record in checked:
         if isinstance(record, Dropped):
             dropped.append(record)
-        elif reason := seen.add(record.prompt_id, record.problem, record.answer):
+        elif reason := seen.add(record.row, record.prompt_id, record.problem, record.answer):
             dropped.append(Dropped(record.row, record.prompt_id, *reason))
         else:
             kept.append(record)
@@ -144,7 +146,7 @@ def _assemble(parts: Parts, out: Path, sample: int | None, seed: int) -> Outcome
                     if prompt_id not in chosen:
                         dropped = Dropped(extra["index"], prompt_id, Reason.NOT_SAMPLED, f"seed {seed}")
                         listed.write(json.dumps(dropped.to_json(), ensure_ascii=False) + "\n")
-                table = table.filter([prompt_id in chosen for prompt_id in ids])
+                table = table.filter(pa.array([prompt_id in chosen for prompt_id in ids], pa.bool_()))
             kept += table.num_rows
             without_solution += table["solution"].null_count
             if table.num_rows:
@@ -155,9 +157,3 @@ def _assemble(parts: Parts, out: Path, sample: int | None, seed: int) -> Outcome
     os.replace(list_to, dropped_path(out))
     os.replace(rows_to, out)
     return Outcome(read, kept, dict(counts), without_solution)
-
-
-def in_batches(path: Path, size: int = CHUNK) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a Parquet file."""
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=size):
-        yield batch.to_pylist()
