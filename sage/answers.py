@@ -125,17 +125,26 @@ def same_number(left: Number, right: Number) -> bool:
     )
 
 
+_BASED = re.compile(r"\w+_\d+")
+_QUANTITY = re.compile(r"[\d.,/]+ ?[A-Za-z ]+\^(\d+)")
+
+
 def compare_cheaply(candidate: str, answer: str) -> bool | None:
     """The verdict where text or plain numbers decide; None where mathematics has to."""
     left, right = comparable(candidate, answer)
     if not left or not right:
         return False
+    left_number, right_number = number(left), number(right)
+    if left_number is not None and right_number is not None:
+        return same_number(left_number, right_number)
+    left, right = (re.sub(r"(?<=[\^_])\{(\w+)\}", r"\1", text) for text in (left, right))
     if left == right:
         return True
-    left_number, right_number = number(left), number(right)
-    if left_number is None or right_number is None:
-        return None
-    return same_number(left_number, right_number)
+    # math-verify drops both the base of 52_8 and the unit of 8 cm^2, also where they differ.
+    if _BASED.fullmatch(left) and _BASED.fullmatch(right):
+        return False
+    units = _QUANTITY.fullmatch(left), _QUANTITY.fullmatch(right)
+    return False if units[0] and units[1] and units[0][1] != units[1][1] else None
 
 
 # What may stand behind the letter of a choice: the text of the option, but no second choice.

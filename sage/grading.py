@@ -8,7 +8,9 @@ has used up its CPU time. Time spent waiting for a core does not count, so a bus
 from __future__ import annotations
 
 import logging
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +18,8 @@ import threading
 import weakref
 from functools import lru_cache
 from multiprocessing.connection import Connection, Pipe
+
+from sage.answers import number
 
 STARTUP_SECONDS = 300.0
 MEMORY_BYTES = 4 << 30
@@ -27,22 +31,34 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+_E_NOTATION = re.compile(r"(?<=[\d.])[eE]([+-]?\d{1,3})(?!\w|\.\d)")
+
+
 @lru_cache(maxsize=2048)
 def _parse(answer: str) -> list[object]:
     from math_verify import LatexExtractionConfig, parse
 
-    # Only LaTeX: the other extraction evaluates text with sympy's parse_expr.
-    boxed = rf"\boxed{{{answer}}}"
-    return parse(boxed, extraction_config=[LatexExtractionConfig()], parsing_timeout=None)
+    # The box only: math-verify would otherwise go on to compare some fraction or number inside what it cannot read,
+    # and evaluate text with sympy's parse_expr.
+    box = LatexExtractionConfig(try_extract_without_anchor=False, boxed_match_priority=0)
+    boxed = r"\boxed{" + _E_NOTATION.sub(r" \\times 10^{\1}", answer) + "}"
+    return parse(boxed, extraction_config=[box], parsing_timeout=None)
+
+
+def _decimals(answer: str) -> int:
+    """To how many places floats are compared: math-verify's six, and six digits of a small number."""
+    value = number(answer)
+    size = abs(value.value) if value else 0
+    return 6 + max(0, math.floor(-math.log10(size))) if 0 < size < 1 else 6
 
 
 def math_verify_says(candidate: str, answer: str) -> bool:
-    """math-verify's verdict, without its time limits."""
+    """math-verify's verdict on the contents of two boxes, without its time limits."""
     for module in ("parser", "grader"):
         logging.getLogger(f"math_verify.{module}").setLevel(logging.ERROR)  # it warns that it has no time limit
     from math_verify import verify
 
-    return bool(verify(_parse(answer), _parse(candidate), timeout_seconds=None))
+    return bool(verify(_parse(answer), _parse(candidate), float_rounding=_decimals(answer), timeout_seconds=None))
 
 
 class GradingPool:

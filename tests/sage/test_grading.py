@@ -1,4 +1,4 @@
-r"""The pool of grading processes: slow answers are cut off by their own CPU time, neighbours and load change nothing."""
+r"""The pool of grading processes: slow answers are cut off by their CPU time; neighbours and load change nothing."""
 
 import asyncio
 import gc
@@ -28,12 +28,19 @@ SAME = ("x^2+1", "1+x^2")
 OTHER = ("x^2+1", "1+x^3")
 
 
-@pytest.fixture
-def verifier() -> Iterator[MathVerifier]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[MathVerifier]:
     verifier = MathVerifier(timeout=1, processes=2)
-    assert verifier.is_correct(rf"\boxed{{{SAME[0]}}}", SAME[1])
     yield verifier
     verifier.close()
+
+
+@pytest.fixture
+def verifier(shared: MathVerifier) -> MathVerifier:
+    """Has an idle process, and counts from zero."""
+    assert shared.is_correct(rf"\boxed{{{SAME[0]}}}", SAME[1])
+    shared.timeouts = shared.crashes = 0
+    return shared
 
 
 def _grade(verifier: MathVerifier, pair: tuple[str, str]) -> bool:
@@ -51,8 +58,8 @@ def test_one_caller_has_one_process() -> None:
 def test_the_pool_grows_with_its_callers_up_to_its_size() -> None:
     pool = GradingPool(2, timeout=5)
     with ThreadPoolExecutor(8) as threads:
-        verdicts = list(threads.map(lambda pair: pool.compare(*pair), [SAME, OTHER] * 100))
-    assert verdicts == [True, False] * 100
+        verdicts = list(threads.map(lambda pair: pool.compare(*pair), [SAME, OTHER] * 30))
+    assert verdicts == [True, False] * 30
     assert len(pool.process_ids) == 2
     pool.close()
     assert pool.process_ids == []
@@ -112,12 +119,13 @@ def test_every_known_slow_answer_is_bounded(verifier: MathVerifier, slow: str) -
 
 def test_time_without_a_core_does_not_count(verifier: MathVerifier) -> None:
     """A stopped process is one that a busy machine leaves without a core for longer than the whole time limit."""
-    (process_id,) = verifier._pool.process_ids
-    os.kill(process_id, signal.SIGSTOP)
-    threading.Timer(1.5, os.kill, (process_id, signal.SIGCONT)).start()
+    process_ids = verifier._pool.process_ids
+    for process_id in process_ids:
+        os.kill(process_id, signal.SIGSTOP)
+        threading.Timer(1.5, os.kill, (process_id, signal.SIGCONT)).start()
     assert _grade(verifier, SAME)
     assert (verifier.timeouts, verifier.crashes) == (0, 0)
-    assert verifier._pool.process_ids == [process_id]
+    assert sorted(verifier._pool.process_ids) == sorted(process_ids)
 
 
 def test_a_process_that_never_answers_is_killed() -> None:
@@ -131,8 +139,6 @@ def test_a_process_that_never_answers_is_killed() -> None:
 
 
 def test_dead_processes_are_replaced_and_the_comparison_repeated(verifier: MathVerifier) -> None:
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda pair: _grade(verifier, pair), [SAME] * 50))
     for process_id in verifier._pool.process_ids:
         os.kill(process_id, signal.SIGKILL)
     assert [_grade(verifier, pair) for pair in (SAME, OTHER, SAME)] == [True, False, True]
@@ -189,8 +195,8 @@ def test_other_users_of_the_alarm_signal_are_left_alone(verifier: MathVerifier) 
 
 def test_32_threads_get_the_verdicts_of_one() -> None:
     verifier = MathVerifier()
-    pairs = [(rf"\boxed{{{n}+x^{{{n % 9}}}}}", f"x^{{{n % 9}}} + {n + n % 2}") for n in range(200)]
-    expected = [n % 2 == 0 for n in range(200)]
+    pairs = [(rf"\boxed{{{n}+x^{{{n % 9}}}}}", f"x^{{{n % 9}}} + {n + n % 2}") for n in range(64)]
+    expected = [n % 2 == 0 for n in range(64)]
     with ThreadPoolExecutor(32) as threads:
         assert list(threads.map(verifier.is_correct, *zip(*pairs, strict=True))) == expected
     assert grade(verifier, pairs) == expected
