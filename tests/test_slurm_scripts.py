@@ -25,14 +25,15 @@ def job(folder: Path, number: int, script: str, *, seconds: float = 3600, **vari
 
 
 def finishes(folder: Path) -> None:
-    what = 'echo "$NNODES $N_GPUS $RAY_ADDRESS $PYTHONPATH" >"$OUTPUT_DIR/seen"; cp -r "$LOGS" "$OUTPUT_DIR/during"'
-    run = job(folder, 101, what)
+    run = job(folder, 101, 'echo "$NNODES $N_GPUS $RAY_ADDRESS" >"$OUTPUT_DIR/seen"')
     assert run.wait(60) == [0]
-    nodes, gpus, address, path = (run.output / "seen").read_text().split()
-    assert (nodes, gpus, address) == ("2", "1", "127.0.0.1:20202") and path.split(":")[0] == str(ROOT)
+    assert (run.output / "seen").read_text() == "2 1 127.0.0.1:20202\n"
     for name in NODES:
         assert (run.output / "slurm/101" / f"{name}.log").exists()
-    assert (run.output / "slurm/101/ray-node1/raylet.out").read_text() == "log of Ray\n"
+    collected = next(
+        run.output.glob("slurm/101/ray-*/raylet.out")
+    )  # both nodes have this folder of Ray's: one is first
+    assert collected.read_text() == "log of Ray\n"
     assert not Path("/tmp/ray-101").exists()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", 20202))
@@ -45,11 +46,10 @@ def fails(folder: Path) -> None:
 
 
 def stops_before_the_time_limit_and_goes_on(folder: Path) -> None:
-    run = job(folder, 103, f"((${{SLURM_RESTART_COUNT:-0}})) || {{ {HONOUR}; }}; touch $VERL_FILE_LOGGER_PATH")
+    run = job(folder, 103, f"((${{SLURM_RESTART_COUNT:-0}})) || {{ {HONOUR}; }}")
     run.wait_for("begun", 30)
     run.send(signal.SIGUSR1)
     assert run.wait(60) == [75, 0]
-    assert {f.name for f in run.output.glob("metrics*")} == {"metrics.jsonl", "metrics.103.1.jsonl"}
 
 
 def stops_when_preempted_and_goes_on(folder: Path) -> None:
@@ -67,7 +67,7 @@ def finishes_though_asked_to_stop(folder: Path) -> None:
 
 
 def is_given_up_before_the_end_and_goes_on(folder: Path) -> None:
-    run = job(folder, 106, "((${SLURM_RESTART_COUNT:-0})) || sleep 600", seconds=63)
+    run = job(folder, 106, "((${SLURM_RESTART_COUNT:-0})) || sleep 600", seconds=33)
     run.wait_for("begun", 30)
     run.send(signal.SIGUSR1)
     assert run.wait(60) == [75, 0]

@@ -13,7 +13,7 @@ leave() {
   trap '' USR2 TERM
   [[ ! $ray ]] || end_session "$ray" 15
   mkdir -p "$LOGS/ray-$SLURMD_NODENAME"
-  cp -r "$RAY_DIR"/session_latest/logs/. "$LOGS/ray-$SLURMD_NODENAME" || true
+  cp -r "$RAY_DIR"/session_2*/logs/. "$LOGS/ray-$SLURMD_NODENAME" || true
   rm -rf "$RAY_DIR" || true
 }
 trap leave EXIT
@@ -37,5 +37,5 @@ fi
 read -ra extra <<<"${RAY_START_ARGS:-}"
 setsid ray start "${options[@]}" ${extra[@]+"${extra[@]}"} & # a session of its own: not reached by signals to our group
 ray=$!
-while kill -0 "$ray" 2>/dev/null; do sleep 1 || true; done # a signal may end `sleep`, too
-wait "$ray" # `ray start --block` ends by itself only where Ray has failed
+while kill -0 "$ray" 2>/dev/null; do wait "$ray" || true; done # a trapped signal ends `wait`, not Ray
+wait "$ray"                                                     # `ray start --block` ends by itself only where Ray has failed

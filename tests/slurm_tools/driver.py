@@ -1,6 +1,6 @@
 """Stands for a training in tests of the Slurm template: a "step" a second; saves when asked to stop.
 
-    python driver.py STEPS [EXIT_STATUS]
+    python driver.py STEPS
 
 Keeps verl's file of the latest checkpoint, resumes from it, and honours SAGE_STOP_FILE as the trainer does.
 """
@@ -15,11 +15,11 @@ import ray
 
 @ray.remote(num_gpus=1)
 def where() -> tuple[str, str | None]:
-    return ray.util.get_node_ip_address(), os.environ.get("VERL_FILE_LOGGER_PATH")
+    return ray.util.get_node_ip_address(), os.environ.get("SAGE_STOP_FILE")
 
 
 def main() -> None:
-    steps, status = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    steps = int(sys.argv[1])
     assert int(os.environ["N_GPUS"]) == 1
     ray.init()
     latest = Path(os.environ["OUTPUT_DIR"]) / "checkpoints" / "latest_checkpointed_iteration.txt"
@@ -27,7 +27,7 @@ def main() -> None:
     first = int(latest.read_text()) if latest.exists() else 0
     seen = ray.get([where.options(scheduling_strategy="SPREAD").remote() for _ in range(int(os.environ["NNODES"]))])
     print(f"from step {first} on {sorted(ip for ip, _ in seen)}", flush=True)
-    assert {path for _, path in seen} == {os.environ["VERL_FILE_LOGGER_PATH"]}
+    assert {stop for _, stop in seen} == {os.environ["SAGE_STOP_FILE"]}, "the trainer runs in a worker"
     for step in range(first + 1, steps + 1):
         time.sleep(1)
         stop = Path(os.environ["SAGE_STOP_FILE"])
@@ -37,7 +37,6 @@ def main() -> None:
             print(f"saved at step {step}", flush=True)
             return
     print("done", flush=True)
-    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -35,21 +35,19 @@ class FakeJob:
     ) -> None:
         self.folder, self.output = folder, folder / "out"
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("status"):
-            old.unlink()
         (folder / "end").write_text(time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + seconds)))
         self.set_state("RUNNING")
         path = [str(TOOLS / "bin"), *([str(TOOLS / "stub")] if stubs else []), os.environ["PATH"]]
         environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "VERL_", "RAY_"))},
+            **{k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "RAY_"))},
             "PATH": ":".join(path),
             "FAKE_SLURM": str(folder),
             "FAKE_HOSTS": " ".join(f"{name}:{pid or ''}" for name, pid in hosts.items()),
             "OUTPUT_DIR": str(self.output),
             **variables,
         }
-        line = ["sbatch", TEMPLATE, *command]
-        self.process = subprocess.Popen(line, cwd=ROOT, env=environment, executable=TOOLS / "bin" / "sbatch")
+        start = 'source scripts/cpu_env.sh && exec sbatch "$@"'
+        self.process = subprocess.Popen(["bash", "-c", start, "bash", TEMPLATE, *command], cwd=ROOT, env=environment)
 
     def set_state(self, state: str) -> None:
         (self.folder / "state").write_text(state)

@@ -42,7 +42,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def hosts(names: Sequence[str], folder: Path, private: Sequence[str]) -> Iterator[dict[str, int]]:
     """Hosts with these names, the i-th (from 1) at NETWORK.i, as a map from name to the id of its first process.
 
-    ``private`` paths, made when missing, hold other files on each host, kept in ``folder``; all else is shared. What
+    ``private`` folders, made here, hold other files on each host, kept in ``folder``; all else is shared. What
     still runs on a host keeps it alive: end that before.
     """
     table = "127.0.0.1 localhost\n" + "".join(f"{NETWORK}.{i} {name}\n" for i, name in enumerate(names, 1))
@@ -60,7 +60,7 @@ def hosts(names: Sequence[str], folder: Path, private: Sequence[str]) -> Iterato
             for path in private:
                 own = folder / name / path.lstrip("/")
                 own.mkdir(parents=True, mode=0o755)
-                Path(path).mkdir(parents=True, exist_ok=True)
+                Path(path).mkdir(exist_ok=True)
                 _on(pid, "mount", "--bind", str(own), path)
             _on(pid, "ip", "link", "set", "lo", "up")
             if i == 1:  # its network card is the switch
@@ -74,3 +74,5 @@ def hosts(names: Sequence[str], folder: Path, private: Sequence[str]) -> Iterato
     finally:
         for process in started:
             _end(process)
+        for path in private:
+            Path(path).rmdir()
