@@ -62,6 +62,7 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
         **{f"sage/skipped/{s}": float(skipped[s]) for s in SkipReason},
         **_spend(visits, "tokens"),
         "sage/tokens/abandoned": float(sum(v.abandoned_tokens for v in visits)),
+        "sage/levels_begun_early": float(sum(v.begun_early for v in visits)),
         "sage/rollouts_aborted": float(sum(v.aborted_rollouts for v in visits)),
         **_spend(visits, "seconds"),
     }

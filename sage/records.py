@@ -201,10 +201,12 @@ class Visit:
     """One entry for each level at which no hint could be had."""
     dispatched: int | None = None
     """Step that dispatched it: in asynchronous training, an earlier one than the step that trains on it."""
+    begun_early: int = 0
+    """Levels that were begun before the group below had ended (``sage.patience``), needed or not."""
     abandoned_tokens: int = 0
-    """Tokens of finished rollouts of levels that were begun early and not needed (``sage.patience``)."""
+    """Tokens of finished rollouts of such levels that were not needed."""
     aborted_rollouts: int = 0
-    """Rollouts of such levels that were stopped while they ran."""
+    """Rollouts of these that were stopped while they ran."""
 
     def age(self, step: int) -> int:
         """Steps between dispatch and training; 0 where the dispatch is not known."""
@@ -243,6 +245,7 @@ class Visit:
             requests=tuple(HintRequest(**{**r, "outcome": RequestOutcome(r["outcome"])}) for r in data["requests"]),
             failures=tuple(HintFailure(f) for f in data["failures"]),
             dispatched=data.get("dispatched"),
+            begun_early=data.get("begun_early", 0),
             abandoned_tokens=data.get("abandoned_tokens", 0),
             aborted_rollouts=data.get("aborted_rollouts", 0),
         )

@@ -52,6 +52,7 @@ class _Climb(Generic[Payload]):
     writer: HintWriter
     roll_out: RollOut[Payload]
     patience: float
+    begun_early: int = 0
     abandoned_tokens: int = 0
     aborted_rollouts: int = 0
 
@@ -88,6 +89,7 @@ class _Climb(Generic[Payload]):
                     decision = self.schedule.after_group(Group(level, tuple(failed)), plan)
                     if decision.action is Action.RAISE:
                         ahead = _Ahead(decision.level, asyncio.create_task(self.attempt(decision.level, plan)))
+                        self.begun_early += 1
         except asyncio.CancelledError:
             if ahead:
                 await self.abandon(ahead)
@@ -168,6 +170,7 @@ async def run_visit(
         decision,
         tuple(writer.requests),
         tuple(failures),
+        begun_early=climb.begun_early,
         abandoned_tokens=climb.abandoned_tokens,
         aborted_rollouts=climb.aborted_rollouts,
     )

@@ -3,3 +3,8 @@
 import os
 
 os.environ["VERL_PLATFORM"] = "cpu"
+
+from hypothesis import settings
+
+settings.register_profile("sage", deadline=None)  # on a busy machine one example may take long
+settings.load_profile("sage")
