@@ -87,7 +87,11 @@ def _wrapped(answer: str) -> str | None:
 
 
 def _assigned(answer: str) -> str | None:
-    return f"x = {answer}" if not re.search(r"[=<>,x]|\\text|\\in|\\[lg]e|[A-Za-z]{3}(?<!frac)", answer) else None
+    return (
+        f"x = {answer}"
+        if choice(answer) is None and not re.search(r"[=<>,x]|\\text|\\in|\\[lg]e|[A-Za-z]{3}(?<!frac)", answer)
+        else None
+    )
 
 
 REWRITINGS: dict[str, Change] = {
@@ -100,7 +104,8 @@ REWRITINGS: dict[str, Change] = {
         else None
     ),
     "\\frac12": _substitute(r"\\frac\{(\d)\}\{(\d)\}", r"\\frac\1\2"),
-    "blanks": _substitute(r"(?<=[\w})])([-+=,])(?=[\w\\({])(?![^{]*\})", r" \1 "),
+    "blanks": _substitute(r"(?<=[\w})])([-+=])(?=[\w\\({])(?![^{]*\})", r" \1 "),
+    "blank after comma": _substitute(r"(?<=[\w})]),(?=[\w\\({](?!!|\d\d(?!\d)))(?![^{]*\})", ", "),
     "no blanks": _substitute(r"(?<=[-+=,]) | (?=[-+=,])", ""),
     "\\left \\right": lambda answer: (
         answer.replace("(", r"\left(").replace(")", r"\right)")
@@ -116,11 +121,14 @@ REWRITINGS: dict[str, Change] = {
     "no \\text{}": _substitute(r"^\\text\{(.*)\}$", r"\1"),
     "thousands": _thousands,
     "thousands {,}": lambda answer: text.replace(",", "{,}") if (text := _thousands(answer)) else None,
-    "no thousands": lambda answer: t.replace(",", "") if _thousands_separated(t := normalise(answer)) else None,
+    "no thousands": lambda answer: (
+        t.replace(",", "") if _thousands_separated(t := normalise(answer)) and "circ" not in answer else None
+    ),
     "x =": _assigned,
     "decimal": _decimal,
     "fraction": _fraction,
     ".0": lambda answer: f"{answer}.0" if re.fullmatch(r"-?\d{1,9}", answer) else None,
+    "times 10^": _substitute(r"(?<=\d)e([+-]?\d+)$", r" \\times 10^{\1}"),
     "no leading 0": _substitute(r"^0\.", "."),
     "^{n}": _substitute(r"\^(\d)", r"^{\1}"),
     "^n": _substitute(r"\^\{(\d)\}", r"^\1"),
@@ -148,7 +156,11 @@ def _other_digit(index: int) -> Change:
 
 def _other_sign(answer: str) -> str | None:
     value = _exact(answer)
-    if (value is not None and value.value == 0) or elements(answer) or re.search(r"[=<>]|\\pm|\\text|\\in", answer):
+    if (
+        not re.search("[1-9A-Za-z]", re.sub(r"\\[a-z]+|\{p?matrix\}", "", answer))
+        or elements(answer)
+        or re.search(r"[=<>]|\\pm|\\text|\\in", answer)
+    ):
         return None
     if value is None and not re.fullmatch(r"[-\d\\{}^ ().+a-z]+", answer):
         return None
@@ -165,6 +177,13 @@ def _shortened(answer: str) -> str | None:
 def _lengthened(answer: str) -> str | None:
     found = elements(answer)
     return found and found[0] + ",".join([*found[1], "7919"]) + found[2]
+
+
+def _joined(answer: str) -> str | None:
+    """A list of numbers read as one number."""
+    found = elements(answer)
+    joined = "".join(found[1]) if found else ""
+    return joined if found and not found[0] and joined.isdecimal() else None
 
 
 def _swapped(answer: str) -> str | None:
@@ -194,6 +213,7 @@ PERTURBATIONS: dict[str, Change] = {
     "sign": _other_sign,
     "off by one": _plus_one,
     "one element less": _shortened,
+    "joined": _joined,
     "one element more": _lengthened,
     "tuple reversed": _swapped,
     "another letter": _other_choice,

@@ -35,17 +35,20 @@ def last_boxed(text: str) -> str | None:
 
 
 _MARKUP = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|limits)(?![A-Za-z])|\\[!,;:>$()\[\]]|\$|\\(?=%)")
+_LIST_COMMA = re.compile(r"(?:\^\s?\{?\s?\\circ\s?\}?|\\degree|\$)\s?,")
 _DEGREES = re.compile(r"\^\s?\{?\s?\\circ(?![A-Za-z])\s?\}?|\\degree(?![A-Za-z])")
 _WORDS = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf|mathit)\s?\{([^{}]*)\}")
 _FRACTION_NAME = re.compile(r"\\[dtc]frac(?![A-Za-z])")
-_LOOSE_SPACE = re.compile(r"(?<!\w) | (?!\w)")
+# The blank in 45, 135 stays: it is a list, 45,135 is a number.
+_LOOSE_SPACE = re.compile(r"(?!(?<=\d,) \d{3}(?!\d))(?:(?<!\w) | (?!\w))")
 _ASSIGNMENT = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?(?:=|\\in(?![A-Za-z]) ?)(?=[^=])")
 
 
 @lru_cache(maxsize=8192)
 def normalise(text: str) -> str:
     """An answer without markup that does not change it: dollars, spacing, sizes, text wrappers, degrees, final stop."""
-    text = text.replace("\u2212", "-").replace("{,}", ",").replace("\\ ", " ")
+    text = text.replace("\u2212", "-").replace("\\ ", " ")
+    text = _LIST_COMMA.sub(", ", re.sub(r"\{,\}|,\s?\\!\s?", ",", text))
     text = _DEGREES.sub("", _MARKUP.sub("", text))
     text = _FRACTION_NAME.sub(r"\\frac", _WORDS.sub(r"\1", text))
     return _LOOSE_SPACE.sub("", " ".join(text.split())).strip().rstrip(".")
@@ -125,7 +128,8 @@ def same_number(left: Number, right: Number) -> bool:
     )
 
 
-_BASED = re.compile(r"\w+_\d+")
+_BASED = re.compile(r"[+-]?[\w.]+_\d+")
+_LOOSE_FACTOR = re.compile(r"(?<=\d) (?=[A-Za-z\\])|(?<=[A-Za-z]) (?=\d)")
 _QUANTITY = re.compile(r"[\d.,/]+ ?[A-Za-z ]+\^(\d+)")
 
 
@@ -137,7 +141,7 @@ def compare_cheaply(candidate: str, answer: str) -> bool | None:
     left_number, right_number = number(left), number(right)
     if left_number is not None and right_number is not None:
         return same_number(left_number, right_number)
-    left, right = (re.sub(r"(?<=[\^_])\{(\w+)\}", r"\1", text) for text in (left, right))
+    left, right = (_LOOSE_FACTOR.sub("", re.sub(r"(?<=[\^_])\{(\w+)\}", r"\1", text)) for text in (left, right))
     if left == right:
         return True
     # math-verify drops both the base of 52_8 and the unit of 8 cm^2, also where they differ.

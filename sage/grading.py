@@ -8,7 +8,6 @@ has used up its CPU time. Time spent waiting for a core does not count, so a bus
 from __future__ import annotations
 
 import logging
-import math
 import os
 import re
 import signal
@@ -18,8 +17,7 @@ import threading
 import weakref
 from functools import lru_cache
 from multiprocessing.connection import Connection, Pipe
-
-from sage.answers import number
+from typing import Any
 
 STARTUP_SECONDS = 300.0
 MEMORY_BYTES = 4 << 30
@@ -35,7 +33,7 @@ _E_NOTATION = re.compile(r"(?<=[\d.])[eE]([+-]?\d{1,3})(?!\w|\.\d)")
 
 
 @lru_cache(maxsize=2048)
-def _parse(answer: str) -> list[object]:
+def _parse(answer: str) -> list[Any]:
     from math_verify import LatexExtractionConfig, parse
 
     # The box only: math-verify would otherwise go on to compare some fraction or number inside what it cannot read,
@@ -45,20 +43,25 @@ def _parse(answer: str) -> list[object]:
     return parse(boxed, extraction_config=[box], parsing_timeout=None)
 
 
-def _decimals(answer: str) -> int:
-    """To how many places floats are compared: math-verify's six, and six digits of a small number."""
-    value = number(answer)
-    size = abs(value.value) if value else 0
-    return 6 + max(0, math.floor(-math.log10(size))) if 0 < size < 1 else 6
-
-
 def math_verify_says(candidate: str, answer: str) -> bool:
-    """math-verify's verdict on the contents of two boxes, without its time limits."""
+    """math-verify's verdict on the contents of two boxes, without its time limits, and not on small numbers alone."""
     for module in ("parser", "grader"):
         logging.getLogger(f"math_verify.{module}").setLevel(logging.ERROR)  # it warns that it has no time limit
     from math_verify import verify
 
-    return bool(verify(_parse(answer), _parse(candidate), float_rounding=_decimals(answer), timeout_seconds=None))
+    left, right = _parse(candidate), _parse(answer)
+    percent = "%" in candidate + answer  # 50% equals both 0.5 and 50
+    return bool(verify(right, left, timeout_seconds=None)) and (percent or _close(left, right))
+
+
+def _close(left: list[Any], right: list[Any]) -> bool:
+    """False where two numbers differ in their first five digits: math-verify compares absolutely, so 1e-20 equals 0."""
+    if left == right or not all(parsed and getattr(parsed[0], "is_number", False) for parsed in (left, right)):
+        return True
+    apart, *sizes = (abs(value.evalf()).evalf() for value in (left[0] - right[0], left[0], right[0]))
+    if not all(value.is_Number and value.is_finite for value in (apart, *sizes)):
+        return True
+    return bool(apart <= 1e-5 * max(sizes))
 
 
 class GradingPool:

@@ -113,6 +113,98 @@ def test_hostile_answers_are_cut_off_here(slow: str) -> None:
     assert time.process_time() - start < 1
 
 
+@pytest.mark.parametrize(
+    ("candidate", "answer"),
+    [
+        ("2e3", r"2 \times 10^3"),
+        ("10^{11}", "1e11"),
+        (r"\frac{1.77}{10^6}", "1.77e-6"),
+        ("x^{10} y_{1}", "x^10 y_1"),
+        (r"\hbar^2 \oint q", r"\hbar^{2} \oint q"),
+        ("52", "52_8"),
+        (r"52_{8}", "52_8"),
+        (r"8 \text{ cm}^2", "8"),
+    ],
+)
+def test_notations(verifier: MathVerifier, candidate: str, answer: str) -> None:
+    assert verifier.is_correct(rf"\boxed{{{candidate}}}", answer)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "answer"),
+    [
+        (r"3 \times 10^{-11} \text{ m}", "9.6e-10"),
+        (r".0000673 \text{ s}", ".0000672"),
+        (r"\frac{2}{3} E_{1}+\frac{2}{3} E_{2}", r"\frac{1}{3} E_{1}+\frac{2}{3} E_{2}"),
+        (r"\hbar \omega(v+2 / 2)", r"\hbar \omega(v+1 / 2)"),
+        ("52_9", "52_8"),
+        (r"8 \text{ cm}^3", r"8 \text{ cm}^2"),
+    ],
+)
+def test_what_math_verify_would_accept(verifier: MathVerifier, candidate: str, answer: str) -> None:
+    assert not verifier.is_correct(rf"\boxed{{{candidate}}}", answer)
+
+
+LETTER = [
+    "B", "(B)", "B.", r"\text{B}", r"\text{(B)}", r"\textbf{(B)}", r"\mathrm{(B)}", "B. 12", "B) a dog", "(B): x",
+    "Option B", r"\textbf{(B)}\ 12", r"\text{B. the cat}", "B. Both (A) and (C)",
+]  # fmt: skip
+OTHER_LETTERS = [
+    "A",
+    "b",
+    "C. B",
+    "A, B",
+    "B or C",
+    "(B) and (C)",
+    "B, C",
+    "BC",
+    "12",
+    "",
+    "x = B",
+    "B = B",
+    r"\beta",
+    "K",
+]
+
+
+def test_a_box_names_a_choice() -> None:
+    verifier = MathVerifier(processes=1)
+    for answer in ("B", "(B)", r"\text{(B)}"):
+        for candidate in LETTER:
+            assert verifier.is_correct(rf"\boxed{{{candidate}}}", answer), candidate
+            assert verifier.same_answer(candidate, answer), candidate
+            assert not verifier.is_correct(rf"\boxed{{{candidate}}}", "C"), candidate
+        for candidate in OTHER_LETTERS:
+            assert not verifier.is_correct(rf"\boxed{{{candidate}}}", answer), candidate
+            assert not verifier.same_answer(candidate, answer), candidate
+    assert verifier._pool.process_ids == []
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("The answer is (B).", "B"),
+        ("The answer is (A)? No: the answer is (B), because", "B"),
+        ("**Answer: B**", "B"),
+        ("the final answer is: $\\text{(B)}$", "B"),
+        ("the answer is **B. 12**", "B"),
+        ("so the answer is B since", "B"),
+        ("the answer is B\nas said", "B"),
+        ("The answer is a dog", None),
+        ("The answer is A dog", None),
+        ("The answer is (A) or (B)", None),
+        ("Answer: A, B", None),
+        ("the answer is not (B)", None),
+        ("B", None),
+        (r"The answer is (B). \boxed{12}", None),
+    ],
+)
+def test_without_a_box_a_statement_names_a_choice(response: str, letter: str | None) -> None:
+    verifier = MathVerifier()
+    assert [option for option in "ABCDEFGHIJ" if verifier.is_correct(response, option)] == ([letter] if letter else [])
+    assert not verifier.is_correct("the answer is 12", "12"), "for choices only"
+
+
 def test_threads_and_executors_get_the_verdicts_of_the_main_thread(verifier: MathVerifier) -> None:
     pairs = [(candidate, answer, True) for candidate, answer in SYMBOLIC + EQUAL]
     pairs += [(candidate, answer, False) for candidate, answer in DIFFERENT]
