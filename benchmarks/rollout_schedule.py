@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
-import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,14 +28,15 @@ from uuid import uuid4
 
 from sage.schedule import Plan
 from sage.simulator.engine import StepTimes
-from sage.simulator.simulate import Machine, earlier_visits, lower_bound, occupancy, simulate
+from sage.simulator.measured import Measured
+from sage.simulator.simulate import earlier_visits, lower_bound, occupancy
 from sage.simulator.strategies import STRATEGIES, Batch, Kind, Request, same_decisions
 from sage.simulator.world import Lengths, World
 
 MODEL = Path(__file__).parents[1] / "examples" / "opchain_base"
 SLOTS = 32
 WORLD = World(
-    prompts=64,
+    prompts=32,
     group_size=8,
     collapse=0.35,
     lengths=Lengths(38, 0.7, 256),
@@ -44,7 +45,9 @@ WORLD = World(
     solution_tokens=32,
     hint_tokens=16,
 )
-SAME_DECISIONS = ("barrier-whole", "barrier-unresolved", "sage", "sage-ordered", "sage-speculative")
+COLLAPSES = (0.35, 0.1)
+BASELINES = ("grpo", "barrier-whole")
+SAME_DECISIONS = ("barrier-whole", "barrier-unresolved", "sage", "sage-patience", "sage-ordered")
 """Ways that must take the same decisions: they are Algorithm 1."""
 
 
@@ -85,6 +88,12 @@ class VllmEngine:
             ),
             stat_loggers=[Steps],
         )
+        self.process = self.llm.engine_core.resources.engine_manager.processes[0].pid
+
+    def busy(self) -> float:
+        """CPU seconds of the engine's process so far: its time on the clock, had it a core for itself."""
+        tasks = Path(f"/proc/{self.process}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     async def generate(self, request: Request) -> int:
         """Implements `sage.simulator.strategies.Engine`; cancelling it aborts the request."""
@@ -108,11 +117,11 @@ class VllmEngine:
         return done
 
     async def timed(self, count: int, context: int, tokens: int) -> float:
-        """Seconds for equal requests."""
-        begin = time.perf_counter()
+        """The engine's seconds for equal requests."""
+        begin = self.busy()
         kind = Kind.PLAIN
         await asyncio.gather(*(self.generate(Request(900 + i, kind, 0, i, context, tokens)) for i in range(count)))
-        return time.perf_counter() - begin
+        return self.busy() - begin
 
     async def step_times(self, slots: int) -> StepTimes:
         """The engine's step times now, from batches of equal requests of two lengths each."""
@@ -129,118 +138,110 @@ class VllmEngine:
         return StepTimes(tuple(decode), token, max(0.0, light / slots - few * token))
 
 
-def middle(times: Sequence[StepTimes]) -> StepTimes:
-    """The median of several measurements, point by point."""
-    decode = tuple(
-        (size, statistics.median(t.decode[i][1] for t in times)) for i, (size, _) in enumerate(times[0].decode)
-    )
-    return StepTimes(
-        decode,
-        statistics.median(t.prefill_token for t in times),
-        statistics.median(t.request for t in times),
-    )
-
-
 async def measure(engine: VllmEngine, batch: Batch) -> tuple[dict[str, Any], list[Any]]:
     """Roll out one batch; the figures and the visits."""
     engine.steps.clear()
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), engine.busy()
     visits = await batch.run()
-    seconds = time.perf_counter() - begin
+    seconds, busy = time.perf_counter() - begin, engine.busy() - busy
     running = [(0.0, 0), *((at - begin, count) for at, count in engine.steps)]
     figures = {
         "seconds": round(seconds, 3),
+        "busy": round(busy, 3),
+        "steps": len(engine.steps),
         "tokens": {kind.value: count for kind, count in batch.tokens.items()},
         "occupancy": [round(o, 3) for o in occupancy([running], seconds, SLOTS)],
     }
     return figures, visits
 
 
-async def run(repetitions: int, collapses: Sequence[float], names: Sequence[str], work: dict[Any, Any]) -> list[Any]:
+async def run(repetitions: int, work: Mapping[Any, tuple[World, Sequence[Plan], Sequence[int]]]) -> list[Any]:
     """All measurements, one record for each repetition and collapse rate."""
     engine = VllmEngine(SLOTS)
     await engine.step_times(SLOTS)  # warm up
     records = []
-    for repetition in range(repetitions):
-        times = await engine.step_times(SLOTS)
-        for collapse in collapses:
-            record: dict[str, Any] = {"repetition": repetition, "collapse": collapse, "step_times": asdict(times)}
-            decided = {}
-            turn = repetition % len(names)
-            for name in [*names[turn:], *names[:turn]]:
-                world, plans, order = work[repetition, collapse, name]
-                figures, visits = await measure(engine, Batch(world, STRATEGIES[name], engine, plans, order))
-                record[name] = figures
-                decided[name] = visits
-                await asyncio.sleep(0.2)  # what was aborted leaves the engine
-            for name in SAME_DECISIONS:
-                if name in decided and not same_decisions(decided[name], decided["sage"]):
-                    raise RuntimeError(f"{name} and sage decided differently on the same outcomes")
-            records.append(record)
-            print(f"repetition {repetition}, collapse {collapse}:", end=" ")
-            print(*(f"{name} {record[name]['seconds']:.1f} s" for name in names), sep=", ", flush=True)
+    for repetition, collapse in itertools.product(range(repetitions), COLLAPSES):
+        record: dict[str, Any] = {"repetition": repetition, "collapse": collapse}
+        record["step_times"] = asdict(await engine.step_times(SLOTS))
+        decided = {}
+        names = list(STRATEGIES)
+        turn = repetition % len(names)
+        for name in [*names[turn:], *names[:turn]]:
+            world, plans, order = work[repetition, collapse, name]
+            record[name], decided[name] = await measure(engine, Batch(world, STRATEGIES[name], engine, plans, order))
+            await asyncio.sleep(0.2)  # what was aborted leaves the engine
+        for name in SAME_DECISIONS:
+            if not same_decisions(decided[name], decided["sage"]):
+                raise RuntimeError(f"{name} and sage decided differently on the same outcomes")
+        records.append(record)
+        print(f"repetition {repetition}, collapse {collapse}:", end=" ")
+        print(*(f"{name} {record[name]['busy']:.1f} s" for name in names), sep=", ", flush=True)
     engine.llm.shutdown()
     return records
 
 
-def ratios(records: Sequence[dict[str, Any]], value: Any) -> str:
-    """Median and range over the repetitions."""
-    values = [value(record) for record in records]
+def spread(values: Sequence[float]) -> str:
+    """Median and range."""
     return f"{statistics.median(values):5.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
-def report(records: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
-    """Print the tables."""
-    times = middle([StepTimes(**r["step_times"]) for r in records])
-    machine = Machine(times, 1, SLOTS)
-    for collapse in sorted({r["collapse"] for r in records}, reverse=True):
-        mine = [r for r in records if r["collapse"] == collapse]
-        worlds = [replace(WORLD, collapse=collapse, seed=r["repetition"]) for r in mine]
-        bounds = {world.seed: lower_bound(world, machine) for world in worlds}
-        print(f"\n{collapse:.0%} of the prompts fail without a hint; {len(mine)} repetitions, median (range)")
-        work, path = (statistics.median(getattr(b, k) for b in bounds.values()) for k in ("work", "critical_path"))
-        print(f"lower bound of Algorithm 1: work {work:.2f} s, critical path {path:.2f} s")
-        print(f"{'':20} {'seconds':>18} {'/ grpo':>18} {'/ barrier-whole':>18} {'/ bound':>18} "
-              f"{'tokens / bound':>14} {'simulated / measured':>20}  occupancy by tenths of the time")  # fmt: skip
+def report(measured: Measured, names: Sequence[str]) -> None:
+    """Print a table for each collapse rate; ratios are of busy seconds, within a repetition."""
+    machine = measured.machine
+    times = machine.times
+    print("milliseconds of a step by running sequences:", *(f"{size}: {1e3 * t:.2f}" for size, t in times.decode))
+    print(f"added by a prompt token: {1e3 * times.prefill_token:.3f}, by a request: {1e3 * times.request:.2f}")
+    for collapse in measured.collapses:
+        runs = measured.at(collapse)
+        bounds = [lower_bound(world, machine) for world, _ in runs]
+        work, path = statistics.median(b.work for b in bounds), statistics.median(b.critical_path for b in bounds)
+        print(f"\n{collapse:.0%} of the prompts fail without a hint; {len(runs)} repetitions, median (range)")
+        print(f"Algorithm 1 needs: work {work:.2f} s, critical path {path:.2f} s")
+        print(
+            " " * 20,
+            *(f"{c:>18}" for c in ("seconds", "busy seconds", "/ grpo", "/ barrier-whole", "/ bound")),
+            end=" ",
+        )
+        print("tokens / bound simulated  occupancy by tenths of the time")
         for name in names:
-            seconds = lambda r, name=name: r[name]["seconds"]
-            ideal = [simulate(world, STRATEGIES[name], machine).makespan for world in worlds]
-            error = statistics.median(ideal) / statistics.median(seconds(r) for r in mine)
-            tokens = lambda r, name=name: sum(r[name]["tokens"].values()) / bounds[r["repetition"]].tokens
-            taken = [statistics.median(r[name]["occupancy"][i] for r in mine) for i in range(10)]
+            mine = [record[name] for _, record in runs]
+            busy = [figures["busy"] for figures in mine]
+            tokens = [sum(f["tokens"].values()) / b.tokens for f, b in zip(mine, bounds, strict=True)]
             columns = [
-                ratios(mine, seconds),
-                ratios(mine, lambda r, s=seconds: s(r) / r["grpo"]["seconds"]),
-                ratios(mine, lambda r, s=seconds: s(r) / r["barrier-whole"]["seconds"]),
-                ratios(mine, lambda r, s=seconds: s(r) / bounds[r["repetition"]].makespan),
+                spread([figures["seconds"] for figures in mine]),
+                spread(busy),
+                *(spread([f / r[o]["busy"] for f, (_, r) in zip(busy, runs, strict=True)]) for o in BASELINES),
+                spread([f / b.makespan for f, b in zip(busy, bounds, strict=True)]),
             ]
-            print(f"{name:20} {' '.join(f'{c:>18}' for c in columns)} {statistics.median(map(tokens, mine)):14.3f} "
-                  f"{error:20.2f}  {' '.join(f'{o:.2f}' for o in taken)}")  # fmt: skip
-        print("tokens by kind: " + "; ".join(
-            f"{name} " + " ".join(f"{k} {v}" for k, v in mine[0][name]["tokens"].items()) for name in names))  # fmt: skip
+            taken = [statistics.median(figures["occupancy"][i] for figures in mine) for i in range(10)]
+            print(f"{name:20} {' '.join(f'{c:>18}' for c in columns)} {statistics.median(tokens):14.3f} "
+                  f"{measured.simulated(collapse, name) / statistics.median(busy):9.2f}  "
+                  f"{' '.join(f'{o:.2f}' for o in taken)}")  # fmt: skip
+        print(f"tokens by kind, medians; Algorithm 1: {statistics.median(b.tokens for b in bounds):.0f}")
+        for name in names:
+            kinds = {k.value: statistics.median(r[name]["tokens"].get(k, 0) for _, r in runs) for k in Kind}
+            print(f"{name:20} " + "  ".join(f"{kind} {count:.0f}" for kind, count in kinds.items()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write all measurements here")
-    parser.add_argument("--quick", action="store_true", help="one repetition of a smaller batch")
+    parser.add_argument("--quick", action="store_true", help="one repetition of a quarter of the batch")
     args = parser.parse_args()
-    repetitions, collapses, names = (1 if args.quick else 5), (0.35, 0.1), list(STRATEGIES)
-    global WORLD
-    if args.quick:
-        WORLD = replace(WORLD, prompts=16)
-    work: dict[Any, tuple[World, list[Plan], list[int]]] = {}
-    for repetition in range(repetitions):
-        for collapse in collapses:
-            world = replace(WORLD, collapse=collapse, seed=repetition)
-            for name in names:
-                work[repetition, collapse, name] = (world, *earlier_visits(world, STRATEGIES[name], 2))
-    records = asyncio.run(run(repetitions, collapses, names, work))
+    repetitions = 1 if args.quick else 5
+    base = replace(WORLD, prompts=WORLD.prompts // 4) if args.quick else WORLD
+    work = {}
+    for repetition, collapse in itertools.product(range(repetitions), COLLAPSES):
+        world = replace(base, collapse=collapse, seed=repetition)
+        for name, strategy in STRATEGIES.items():
+            work[repetition, collapse, name] = (world, *earlier_visits(world, strategy, 2))
+    records = asyncio.run(run(repetitions, work))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        setting = {"world": asdict(WORLD), "slots": SLOTS, "processor": platform.processor() or platform.machine()}
-        args.json.write_text(json.dumps({"setting": setting, "records": records}, separators=(",", ":")))
-    report(records, names)
+        setting = {"world": asdict(base), "slots": SLOTS}
+        lines = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
+        args.json.write_text(f'{{"setting":{json.dumps(setting)},"records":[\n{lines}\n]}}\n')
+    report(Measured(base, SLOTS, tuple(records)), list(STRATEGIES))
 
 
 if __name__ == "__main__":

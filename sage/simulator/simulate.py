@@ -48,8 +48,7 @@ class Result:
 def earlier_visits(world: World, strategy: Strategy, visits: int) -> tuple[list[Plan], list[int]]:
     """Plans of the prompts, and their order, after earlier visits with other draws of the same prompts.
 
-    Plans are what the driver would make of those visits' outcomes (`StateStore`); one epoch has as many steps as
-    makes ``sage-calibrated`` wait ten steps between two visits of a prompt.
+    Plans are what the driver makes of those visits' outcomes (`StateStore`). Visits are ten steps apart.
     """
 
     class Instant:
@@ -65,7 +64,7 @@ def earlier_visits(world: World, strategy: Strategy, visits: int) -> tuple[list[
         plans = [store.plan(str(prompt), step, 0.5).levels for prompt in prompts]
         if number < visits:
             past = replace(world, visit=-1 - number)
-            done = asyncio.run(Batch(past, replace(strategy, early_hint=None, speculate=None), Instant(), plans, prompts).run())
+            done = asyncio.run(Batch(past, replace(strategy, patience=1.0), Instant(), plans, prompts).run())
             store.update(done, step)
             needed = [len(visit.groups) for visit in done]
     order = sorted(prompts, key=lambda p: -needed[p]) if strategy.hard_first else list(prompts)
@@ -80,23 +79,16 @@ def simulate(world: World, strategy: Strategy, machine: Machine, visits: int = 2
         SimulatedEngine(loop, machine.times, machine.slots, machine.batched_tokens) for _ in range(machine.engines)
     ]
     batch = Batch(world, strategy, Cluster(engines, random.Random(world.seed)), plans, order)
-
-    async def run() -> tuple[list[Visit], float]:
-        done = await batch.run()
-        now = loop.time()
-        left = asyncio.all_tasks() - {asyncio.current_task()}  # hints that were asked for in vain
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        return done, now
-
     try:
-        done, makespan = loop.run_until_complete(run())
+        done = loop.run_until_complete(batch.run())
+        makespan = loop.time()
     finally:
         loop.close()
     total = makespan * machine.engines
     shares = {kind: sum(engine.seconds[kind] for engine in engines) / total for kind in Kind}
-    return Result(tuple(done), dict(batch.tokens), sum(e.wasted for e in engines), makespan, shares, occupancy([e.timeline for e in engines], makespan, machine.slots))
+    taken = occupancy([engine.timeline for engine in engines], makespan, machine.slots)
+    wasted = sum(engine.wasted for engine in engines)
+    return Result(tuple(done), dict(batch.tokens), wasted, makespan, shares, taken)
 
 
 def occupancy(timelines: Sequence[Timeline], makespan: float, slots: int, bins: int = 10) -> tuple[float, ...]:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 from typing import Protocol, cast
 
 from sage.hinting import HintWriter
 from sage.records import Action, Group, Hint, HintRequest, Prompt, RequestOutcome, Rollout, Visit
 from sage.schedule import SCHEDULES, Plan, Schedule
 from sage.simulator.world import World
-from sage.visit import run_visit
+from sage.visit import Row, run_visit
 
 
 class Kind(str, Enum):
@@ -71,15 +70,12 @@ class Strategy:
     name: str
     schedule: str = "sage"
     barrier: Barrier = Barrier.NONE
-    early_hint: float | None = None
-    """Ask for the hint once this part of a group has finished and failed, instead of the whole group."""
-    speculate: float | None = None
-    """Launch the next level's group as well then; it is aborted if a rollout still turns out correct."""
-    priority: str = ""
-    """Which of the waiting requests go first: those of higher ``level``, those of earlier prompts (``prompt``), or
-    those that came first."""
+    patience: float = 1.0
+    """Part of a group that must have failed before the next level is begun (``sage.patience``)."""
+    priority: bool = False
+    """Of the requests that wait, those of higher levels go first."""
     hard_first: bool = False
-    """Prompts that needed more in their last visit are submitted first."""
+    """Prompts that needed more groups in their last visit are submitted first."""
 
     def make_schedule(self, world: World) -> Schedule:
         """The schedule that decides."""
@@ -93,8 +89,8 @@ STRATEGIES = {
         Strategy("barrier-whole", barrier=Barrier.WHOLE),
         Strategy("barrier-unresolved", barrier=Barrier.UNRESOLVED),
         Strategy("sage"),
-        Strategy("sage-ordered", priority="level", hard_first=True),
-        Strategy("sage-speculative", speculate=0.5),
+        Strategy("sage-patience", patience=0.5),
+        Strategy("sage-ordered", priority=True, hard_first=True),
         Strategy("sage-light", "sage-light"),
         Strategy("sage-calibrated", "sage-calibrated"),
     )
@@ -105,20 +101,13 @@ STRATEGIES = {
 class Writer:
     """Stands for the visit's `HintWriter`: one request serves all levels."""
 
-    ask: Callable[[], asyncio.Task[int]]
+    ask: Callable[[], Awaitable[int]]
     requests: list[HintRequest] = field(default_factory=list)
-    _asked: asyncio.Task[int] | None = None
-
-    def prefetch(self) -> None:
-        """Ask now, if that was not done yet."""
-        self._asked = self._asked or self.ask()
 
     async def write(self, level: int) -> Hint:
         """The hint of a level."""
-        self.prefetch()
-        assert self._asked is not None
-        tokens = await self._asked
-        self.requests = [HintRequest(level, RequestOutcome.USED, tokens, 0.0)]
+        if not self.requests:
+            self.requests.append(HintRequest(level, RequestOutcome.USED, await self.ask(), 0.0))
         return Hint(level, f"hint {level}")
 
 
@@ -139,7 +128,6 @@ class Batch:
     async def run(self) -> list[Visit]:
         """Roll out; the visits in the order of the prompts."""
         self.schedule = self.strategy.make_schedule(self.world)
-        self._rank = {prompt: rank for rank, prompt in enumerate(self.order)}
         if self.strategy.barrier is not Barrier.NONE:
             return await self._with_barrier()
         visits = await asyncio.gather(*(self._visit(prompt) for prompt in self.order))
@@ -147,7 +135,7 @@ class Batch:
         return [by_prompt[prompt] for prompt in range(self.world.prompts)]
 
     async def _generate(self, kind: Kind, prompt: int, level: int, index: int, context: int, tokens: int) -> int:
-        priority = {"": 0, "level": -level, "prompt": self._rank[prompt]}[self.strategy.priority]
+        priority = -level if self.strategy.priority else 0
         done = await self.engine.generate(Request(prompt, kind, level, index, context, tokens, priority))
         self.tokens[kind] += done
         return done
@@ -157,56 +145,30 @@ class Batch:
         context = world.prompt_tokens + world.solution_tokens
         return await self._generate(Kind.HINT, prompt, 1, 0, context, world.hint_request_tokens(prompt))
 
-    async def _group(
-        self, prompt: int, level: int, kind: Kind, failed: Callable[[int], None] = lambda count: None
-    ) -> tuple[Rollout, ...]:
-        """One group; ``failed`` hears how many have failed, each time, as long as none is correct."""
+    def _group(self, prompt: int, level: int, kind: Kind) -> list[Row[int]]:
+        """Starts one group; the payloads are the places in it."""
         world = self.world
-        failures, solved = 0, False
 
-        async def one(index: int) -> Rollout:
-            nonlocal failures, solved
+        async def one(index: int) -> tuple[Rollout, int]:
             length = world.tokens(prompt, level, index)
             tokens = await self._generate(kind, prompt, level, index, world.context(level), length)
             correct = world.correct(prompt, level, index)
-            solved = solved or correct
-            failures += not correct
-            if not solved:
-                failed(failures)
-            return Rollout(float(correct), correct, tokens)
+            return Rollout(float(correct), correct, tokens), index
 
-        return tuple(await asyncio.gather(*(one(i) for i in range(self.schedule.rollouts(level)))))
+        return [asyncio.create_task(one(index)) for index in range(self.schedule.rollouts(level))]
 
     async def _visit(self, prompt: int) -> Visit:
-        plan, size = self.plans[prompt], self.world.group_size
-        early, speculate = self.strategy.early_hint, self.strategy.speculate
-        writer = Writer(lambda: asyncio.create_task(self._hint(prompt)))
-        launched: dict[int, asyncio.Task[tuple[Rollout, ...]]] = {}
+        def roll_out(hint: Hint | None) -> list[Row[int]]:
+            return self._group(prompt, hint.level, Kind.HINTED) if hint else self._group(prompt, 0, Kind.PLAIN)
 
-        async def group(level: int) -> tuple[Rollout, ...]:
-            if level:
-                await writer.write(level)
-            return await self._group(prompt, level, Kind.HINTED if level else Kind.PLAIN, partial(failed, level))
-
-        def failed(level: int, count: int) -> None:
-            if level == plan[-1]:
-                return
-            if early is not None and count >= early * size:
-                writer.prefetch()
-            following = min(n for n in plan if n > level)
-            if speculate is not None and count >= speculate * size and following not in launched:
-                launched[following] = asyncio.create_task(group(following))
-
-        async def roll_out(hint: Hint | None) -> tuple[tuple[Rollout, ...], Sequence[int]]:
-            level = hint.level if hint else 0
-            rollouts = await (launched[level] if level in launched else group(level))
-            return rollouts, range(len(rollouts))
-
-        record = Prompt(str(prompt), "", "", "")
-        visit, _ = await run_visit(record, self.schedule, plan, cast(HintWriter, writer), roll_out)
-        for level, task in launched.items():
-            if level > visit.groups[-1].level:
-                task.cancel()
+        visit, _ = await run_visit(
+            Prompt(str(prompt), "", "", ""),
+            self.schedule,
+            self.plans[prompt],
+            cast(HintWriter, Writer(lambda: self._hint(prompt))),
+            roll_out,
+            self.strategy.patience,
+        )
         return visit
 
     async def _with_barrier(self) -> list[Visit]:
@@ -220,8 +182,9 @@ class Batch:
                 hinted |= active
             again = self.order if self.strategy.barrier is Barrier.WHOLE else [p for p in self.order if p in active]
             kinds = {p: (Kind.HINTED if level else Kind.PLAIN) if p in active else Kind.REPEATED for p in again}
-            results = await asyncio.gather(*(self._group(p, level, kinds[p]) for p in again))
-            for prompt, rollouts in zip(again, results, strict=True):
+            started = {p: self._group(p, level, kinds[p]) for p in again}
+            for prompt, rows in started.items():
+                rollouts = tuple(rollout for rollout, _ in await asyncio.gather(*rows))
                 if prompt in active:
                     groups[prompt].append(Group(level, rollouts, f"hint {level}" if level else None))
                     decisions[prompt] = self.schedule.after_group(groups[prompt][-1], self.plans[prompt])

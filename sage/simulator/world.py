@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
@@ -53,19 +54,21 @@ class World:
     """Added to the prompt by a hint."""
     seed: int = 0
     visit: int = 0
-    solved_from: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    """For each prompt the lowest level that solves it; ``max_level + 1``: none does."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.collapse <= 1 or not 0 <= self.rescue <= 1:
             raise ValueError(f"collapse={self.collapse} and rescue={self.rescue} must lie in [0, 1]")
+
+    @cached_property
+    def solved_from(self) -> tuple[int, ...]:
+        """For each prompt the lowest level that solves it; ``max_level + 1``: none does."""
         order = sorted(range(self.prompts), key=lambda p: self._uniform("order", p))
         levels = [0] * self.prompts
         for prompt in order[: round(self.collapse * self.prompts)]:
             levels[prompt] = 1
             while levels[prompt] <= self.max_level and self._uniform("rescue", prompt, levels[prompt]) >= self.rescue:
                 levels[prompt] += 1
-        object.__setattr__(self, "solved_from", tuple(levels))
+        return tuple(levels)
 
     def _uniform(self, *key: object) -> float:
         """A number in (0, 1) that belongs to the key."""

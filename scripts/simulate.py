@@ -1,0 +1,117 @@
+"""What SAGE costs per step at your scale, and where the time goes: rollout phases on a simulated cluster.
+
+    python scripts/simulate.py                                        the paper's batch on 8 GPUs
+    python scripts/simulate.py --prompts 512 --group-size 16 --gpus 64 256 --collapse 0.3 --lengths 2000 0.9 8192
+    python scripts/simulate.py --engine benchmarks/results/rollout_schedule.json --gpus 1 --slots 32
+
+The engines' step times are an assumption unless --engine names measurements: a 7B model in bf16 on an H100, 12 ms a
+step and 0.05 ms more for each running sequence. Put your own with --decode. Lengths are lognormal. Each hint level
+solves half of the prompts that failed at the level before (--rescue).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from dataclasses import replace
+from statistics import fmean, median
+
+from sage.simulator.engine import StepTimes
+from sage.simulator.measured import Measured
+from sage.simulator.simulate import Machine, lower_bound, simulate
+from sage.simulator.strategies import STRATEGIES, Kind
+from sage.simulator.world import Lengths, World
+
+ASSUMED = StepTimes(((1, 0.01205), (256, 0.0248)), 3e-5)
+TABLE_2 = (0.569, 0.298, 0.103)
+"""Never solved in the paper's Table 2: Llama-3.2-3B base, Qwen2.5-7B base, Qwen2.5-7B after GRPO."""
+
+LENGTHS = ("MEDIAN", "SIGMA", "CAP")
+
+
+def point(text: str) -> tuple[int, float]:
+    """``sequences:seconds``."""
+    try:
+        size, seconds = text.split(":")
+        return int(size), float(seconds)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be SEQUENCES:SECONDS, for instance 256:0.0248") from None
+
+
+def lengths(parser: argparse.ArgumentParser, values: list[float]) -> Lengths:
+    median_length, sigma, cap = values
+    if median_length < 1 or sigma < 0 or cap < 1:
+        parser.error(f"lengths {values}: MEDIAN and CAP must be at least 1, SIGMA at least 0")
+    return Lengths(median_length, sigma, int(cap))
+
+
+def table(world: World, machine: Machine, names: list[str], seeds: int, rest: float) -> None:
+    """One line a strategy; medians over the seeds of ratios within a seed, means of the shares."""
+    worlds = [replace(world, seed=seed) for seed in range(seeds)]
+    bounds = [lower_bound(each, machine) for each in worlds]
+    results = {name: [simulate(each, STRATEGIES[name], machine) for each in worlds] for name in names}
+    grpo = results.get("grpo") or [simulate(each, STRATEGIES["grpo"], machine) for each in worlds]
+    work, path = median(b.work for b in bounds), median(b.critical_path for b in bounds)
+    load = world.prompts * world.group_size / machine.engines / machine.slots
+    print(f"\n{world.prompts} prompts x {world.group_size}, {machine.engines} engines of {machine.slots} slots "
+          f"({load:.2g} rollouts a slot), {world.collapse:.1%} fail without a hint")  # fmt: skip
+    print(f"Algorithm 1 needs: work {work:.0f} s, critical path {path:.0f} s")
+    print(" " * 20, "rollout s  / grpo / bound step / grpo tokens / bound", end=" ")
+    print(*(f"{name:>6}" for name in ("plain", "hint", "hinted", "again", "idle")), " occupancy by tenths of the time")
+    for name, mine in results.items():
+        ratio = median(r.makespan / g.makespan for r, g in zip(mine, grpo, strict=True))
+        bound = median(r.makespan / b.makespan for r, b in zip(mine, bounds, strict=True))
+        tokens = median((sum(r.tokens.values()) + r.wasted) / b.tokens for r, b in zip(mine, bounds, strict=True))
+        shares = [fmean(r.shares[kind] for r in mine) for kind in Kind]
+        taken = [fmean(r.occupancy[i] for r in mine) for i in range(10)]
+        print(f"{name:20} {median(r.makespan for r in mine):9.1f} {ratio:7.2f} {bound:7.2f} "
+              f"{(ratio + rest) / (1 + rest):11.2f} {tokens:14.3f} "
+              f"{' '.join(f'{share:6.2f}' for share in [*shares, max(0.0, 1 - sum(shares))])}  "
+              f"{' '.join(f'{o:.2f}' for o in taken)}", flush=True)  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", help="JSON of benchmarks/rollout_schedule.py: its step times")
+    parser.add_argument("--decode", type=point, nargs="+", metavar="SEQUENCES:SECONDS",
+                        help="step times by running sequences; linear between")  # fmt: skip
+    parser.add_argument("--prefill-token", type=float, help="seconds that each prompt token adds")
+    parser.add_argument("--slots", type=int, default=256, help="sequences of an engine (max_num_seqs)")
+    parser.add_argument("--gpus", type=int, nargs="+", default=[8])
+    parser.add_argument("--gpus-per-engine", type=int, default=1, help="tensor parallel size")
+    parser.add_argument("--prompts", type=int, nargs="+", default=[128])
+    parser.add_argument("--group-size", type=int, nargs="+", default=[8])
+    parser.add_argument("--collapse", type=float, nargs="+", default=list(TABLE_2),
+                        help="parts that fail without a hint (default: the paper's Table 2)")  # fmt: skip
+    parser.add_argument("--rescue", type=float, default=0.5)
+    parser.add_argument("--lengths", type=float, nargs=3, default=[700, 0.8, 2048], metavar=LENGTHS)
+    parser.add_argument("--hints", type=float, nargs=3, default=[300, 0.5, 1024], metavar=LENGTHS,
+                        help="lengths of the answers to hint requests")  # fmt: skip
+    parser.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
+    parser.add_argument("--seeds", type=int, default=3, help="batches")
+    parser.add_argument("--rest", type=float, default=0.7,
+                        help="the rest of a GRPO step (log-probs, update, weights), in its rollout phases")  # fmt: skip
+    args = parser.parse_args()
+    try:
+        times = Measured.load(args.engine).machine.times if args.engine else ASSUMED
+    except ValueError as error:
+        parser.error(f"--engine {error}")
+    if args.decode:
+        times = replace(times, decode=tuple(sorted(args.decode)))
+    if args.prefill_token is not None:
+        times = replace(times, prefill_token=args.prefill_token)
+    for prompts, size, gpus, collapse in itertools.product(args.prompts, args.group_size, args.gpus, args.collapse):
+        if gpus % args.gpus_per_engine:
+            parser.error(f"--gpus {gpus} must be a multiple of --gpus-per-engine {args.gpus_per_engine}")
+        try:
+            world = World(
+                prompts, size, collapse, lengths(parser, args.lengths), lengths(parser, args.hints), args.rescue
+            )
+        except ValueError as error:
+            parser.error(str(error))
+        table(world, Machine(times, gpus // args.gpus_per_engine, args.slots), args.strategies, args.seeds, args.rest)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
