@@ -24,9 +24,9 @@ export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # nobody else uses this cluster: 
 options=(
   --block --disable-usage-stats
   --node-ip-address="$(node_ip)"
-  --labels="slurm-node=$SLURMD_NODENAME"  # wait_for_nodes.py asks for these
-  --num-cpus="$SLURM_CPUS_ON_NODE"        # Ray would count the CPUs of other jobs, too
-  --min-worker-port=0 --max-worker-port=0 # any free ones: Ray's fixed range is shared by all jobs on the node
+  --labels="{\"slurm-node\": \"$SLURMD_NODENAME\"}" # for wait_for_nodes.py; the older of the forms that Ray reads
+  --num-cpus="$SLURM_CPUS_ON_NODE"                  # Ray would count the CPUs of other jobs, too
+  --min-worker-port=0 --max-worker-port=0           # any free ones: Ray's fixed range is shared by all jobs on the node
 )
 if ((SLURM_PROCID == 0)); then
   options+=(--head --port="$RAY_PORT" --ray-client-server-port="$((RAY_PORT + 1))" --temp-dir="$RAY_DIR" --include-dashboard=false)
