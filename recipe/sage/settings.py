@@ -122,6 +122,17 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
     return sage, report
 
 
+def rollout_gpus(config: DictConfig) -> tuple[int, str]:
+    """GPUs on which vLLM runs, and the keys that say so."""
+    trainer, rollout = config.trainer, config.actor_rollout_ref.rollout
+    if config.actor_rollout_ref.hybrid_engine:
+        keys = f"trainer.nnodes={trainer.nnodes} x trainer.n_gpus_per_node={trainer.n_gpus_per_node}"
+        return trainer.nnodes * trainer.n_gpus_per_node, keys
+    prefix = "actor_rollout_ref.rollout"
+    keys = f"{prefix}.nnodes={rollout.nnodes} x {prefix}.n_gpus_per_node={rollout.n_gpus_per_node}"
+    return rollout.nnodes * rollout.n_gpus_per_node, keys
+
+
 def model_parallel(config: DictConfig) -> tuple[int, int]:
     """GPUs that share the training of a row, and among how many of them its tokens are divided."""
     actor = config.actor_rollout_ref.actor
@@ -191,10 +202,11 @@ def _check_sizes(config: DictConfig) -> None:
     where = f"{gpus} GPUs of trainer.nnodes={trainer.nnodes} x trainer.n_gpus_per_node={trainer.n_gpus_per_node}"
     if gpus < 1:
         raise ValueError(f"there are no GPUs in the {where}: set both to at least 1")
-    if gpus % rollout.tensor_model_parallel_size:
+    engine_gpus, keys = rollout_gpus(config)
+    if engine_gpus < 1 or engine_gpus % rollout.tensor_model_parallel_size:
         raise ValueError(
             f"actor_rollout_ref.rollout.tensor_model_parallel_size={rollout.tensor_model_parallel_size} must divide "
-            f"the {where}"
+            f"the {engine_gpus} GPUs of {keys}"
         )
     shared, divided = model_parallel(config)
     if gpus % shared:
