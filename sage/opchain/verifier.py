@@ -1,6 +1,6 @@
 """The verifier of the embedded world, named in the config as ``sage.opchain.verifier:OpchainVerifier``."""
 
-from sage.opchain.task import is_correct
+from sage.opchain.task import extract_answer, is_correct
 
 
 class OpchainVerifier:
@@ -13,3 +13,7 @@ class OpchainVerifier:
     def same_answer(self, candidate: str, answer: str) -> bool:
         """Whether a bare state is the answer."""
         return candidate.strip() == answer
+
+    def extract_answer(self, response: str) -> str | None:
+        """The state after ``#``, for majority votes."""
+        return extract_answer(response)
