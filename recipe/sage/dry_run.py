@@ -19,7 +19,8 @@ from huggingface_hub import hf_hub_download
 from hydra import compose, initialize_config_dir, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
-from recipe.sage.settings import check_machine, check_run, describe_run, model_length, rollout_gpus, validation_files
+from recipe.sage.checks import check_machine, model_length, rollout_gpus
+from recipe.sage.settings import check_run, describe_run, validation_files
 from sage.budget import (
     GB,
     PAPER_FACTORS,

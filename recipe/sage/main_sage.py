@@ -13,7 +13,8 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
-from recipe.sage.settings import check_machine, check_run, describe_run
+from recipe.sage.checks import check_machine
+from recipe.sage.settings import check_run, describe_run
 
 FORWARDED = ("PYTHONPATH", "TENSORBOARD_DIR", "VERL_FILE_LOGGER_PATH")
 """What the launch scripts set. Workers of a running Ray cluster have the environment of `ray start`, not ours."""

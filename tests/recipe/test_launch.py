@@ -17,8 +17,9 @@ from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.config import FSDPActorConfig, McoreActorConfig, PolicyLossConfig
 
 from recipe.sage import algorithm, dry_run  # noqa: F401  (registers the luffy loss)
+from recipe.sage.checks import check_machine, model_parallel
 from recipe.sage.main_sage import forward_environment
-from recipe.sage.settings import check_machine, check_run, model_parallel, why_not_skip
+from recipe.sage.settings import check_run, why_not_skip
 from sage.budget import KNOWN_SHAPES
 from sage.opchain.build_data import build
 
