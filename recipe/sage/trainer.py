@@ -5,6 +5,7 @@ after rollout    visits joined to rows by uid, contexts asserted,
                  dead groups taken out                               _balance_batch
 before update    metrics of tokens                                   _compute_advantage
 after update     state and history, dead groups put back             _update_actor
+end of the step  checkpoint and end, where that is asked for         on_step_end
 after the step   metrics of its visits                               _compute_metrics
 checkpoints      state saved with them, restored from them           _save_checkpoint, _load_checkpoint
 
@@ -48,8 +49,11 @@ from sage.state import StateStore, VisitHistory
 
 if is_active():
     shorten_padding_rows()
+logger = logging.getLogger(__name__)
 STATE_FILE = "sage_state.parquet"
 HISTORY_FILE = "sage_history.jsonl"
+STOP_FILE = "SAGE_STOP_FILE"
+"""Environment variable with the path of a file; when it exists, the run saves a checkpoint after its step and ends."""
 POLL_SECONDS = 0.1
 """How often the replay buffer looks for finished prompts; verl's 2 s would add a second to every step."""
 
@@ -93,6 +97,7 @@ class SageHooks(PPOTrainer):
         self.step_visits: list[Visit] = []
         self.step_skips: list[SkipReason] = []
         self.step_skipped_groups = 0
+        self.saved_step = 0
         self.skips_dead_groups = self.sage.skip_dead_groups and why_not_skip(config) is None
         self.dead: DeadGroups | None = None
         self.timing_raw: dict[str, float] = {}
@@ -189,11 +194,22 @@ class SageHooks(PPOTrainer):
             self.step_visits, self.step_skips, self.step_skipped_groups = [], [], 0
         super()._compute_metrics(batch, metrics, *args, **kwargs)
 
+    def on_step_end(self) -> None:
+        stop = os.environ.get(STOP_FILE)
+        if stop and os.path.exists(stop):
+            if self.saved_step != self.global_steps:
+                self._save_checkpoint()
+            logger.warning("ending after step %s, as %s asks", self.global_steps, stop)
+            self.total_training_steps = self.global_steps  # what verl's loop looks at
+            os.remove(stop)
+        super().on_step_end()
+
     def _save_checkpoint(self) -> None:
         """State first: verl writes the file that makes a checkpoint the latest one last."""
         folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
         self.store.save(folder / STATE_FILE, {"step": self.global_steps, "history_bytes": self.history.size})
         super()._save_checkpoint()
+        self.saved_step = self.global_steps
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
