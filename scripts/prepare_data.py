@@ -28,8 +28,8 @@ from sage.preparation import adapters
 from sage.preparation.benchmarks import write_benchmarks
 from sage.preparation.checks import Checks, CountTokens
 from sage.preparation.contamination import NGRAM, SHARE, BenchmarkFiles, ContaminationIndex
-from sage.preparation.manifest import count_table, file_record, versions, write_manifest
-from sage.preparation.pipeline import CHUNK, dropped_path, prepare
+from sage.preparation.manifest import count_table, dropped_path, file_record, manifest_path, versions
+from sage.preparation.pipeline import CHUNK, prepare
 from sage.preparation.rows import SYSTEM_PROMPT, Reason
 from sage.preparation.sources import Files, Hub, Source, expand
 from sage.preparation.validation import finding_counts, validate
@@ -43,6 +43,10 @@ def source_of(args: argparse.Namespace) -> tuple[Source, adapters.Adapter, list[
             args.problem_column, args.solution_column, args.answer_column, args.id_column, args.data_source_column
         )
         files = expand(args.files)
+        wanted = [columns.problem, columns.answer, columns.prompt_id, columns.data_source]
+        if not args.allow_missing_solution:
+            wanted.append(columns.solution)
+        Files(files).require([column for column in wanted if column])
         name = args.data_source or files[0].stem
         return Files(files), adapters.table_adapter(columns, name, args.allow_missing_solution), files
     if args.command == "openr1":
@@ -51,6 +55,8 @@ def source_of(args: argparse.Namespace) -> tuple[Source, adapters.Adapter, list[
         adapt, needed = adapters.sage_train, adapters.SAGE_TRAIN_COLUMNS
     if args.local:
         files = expand(args.local)
+        if args.command == "openr1":
+            Files(files).require(needed)
         return Files(files, needed), adapt, files
     return Hub(args.name, args.config, args.split, args.revision, needed), adapt, []
 
@@ -65,6 +71,9 @@ def token_counter(name: str) -> CountTokens:
         tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise ValueError(f"--tokenizer {name}: {error}") from error
+    if tokenizer.is_fast:  # half the time of a call: no offsets, no lists in Python
+        encode = tokenizer.backend_tokenizer.encode_batch_fast
+        return lambda text: len(encode([text], add_special_tokens=False)[0])
     return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -128,12 +137,11 @@ def run_prepare(args: argparse.Namespace) -> int:
         outcome = prepare(
             source, adapt, checks, out, settings, args.system_prompt, args.sample, args.seed, progress
         )  # fmt: skip
-    manifest = write_manifest(out, settings, outcome)
     skipped = [] if index else [Reason.CONTAMINATED]
     print(count_table(outcome.read, outcome.dropped, skipped))
     print(f"{outcome.without_solution} of the kept rows have no solution and can never get a hint")
     print(what_was_compared(contamination))
-    print(f"{time.perf_counter() - begin:.0f} s -> {out}, {dropped_path(out)}, {manifest}")
+    print(f"{time.perf_counter() - begin:.0f} s -> {out}, {dropped_path(out)}, {manifest_path(out)}")
     if not outcome.kept:
         print(f"error: no row was kept; {dropped_path(out)} says why", file=sys.stderr)
         return 1

@@ -7,17 +7,35 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sage.preparation.parts import write_text
-from sage.preparation.pipeline import Outcome, dropped_path
 from sage.preparation.rows import Reason
 
 PACKAGES = ("pyarrow", "datasets", "transformers", "math-verify", "sympy")
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the rows of a source."""
+
+    read: int
+    kept: int
+    dropped: dict[str, int]
+    """By reason."""
+    without_solution: int
+    """Kept rows that can never get a hint."""
+
+
+def dropped_path(out: Path) -> Path:
+    """The list of the rows that are not in a training file."""
+    return out.with_name(out.name.removesuffix(".parquet") + ".dropped.jsonl")
+
+
 def manifest_path(out: Path) -> Path:
+    """The manifest of a training file."""
     return out.with_name(out.name.removesuffix(".parquet") + ".manifest.json")
 
 
@@ -33,9 +51,8 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
-def write_manifest(out: Path, settings: Mapping[str, Any], outcome: Outcome) -> Path:
+def write_manifest(out: Path, settings: Mapping[str, Any], outcome: Outcome) -> None:
     """Write the manifest of a prepared file. The same input and settings give the same bytes."""
-    path = manifest_path(out)
     content = {
         "format": 1,
         "output": {**file_record(out), "rows": outcome.kept, "rows_without_solution": outcome.without_solution},
@@ -46,8 +63,7 @@ def write_manifest(out: Path, settings: Mapping[str, Any], outcome: Outcome) -> 
     }
     for key in ("output", "dropped_list"):
         content[key]["path"] = Path(content[key]["path"]).name
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    return path
+    write_text(manifest_path(out), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def count_table(read: int, dropped: Mapping[str, int], not_checked: Iterable[Reason] = ()) -> str:

@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,13 @@ import pyarrow.parquet as pq
 from sage.grading import available_cores
 from sage.preparation.adapters import Adapter
 from sage.preparation.checks import Checks, Seen
+from sage.preparation.manifest import Outcome, dropped_path, write_manifest
 from sage.preparation.parts import Parts
 from sage.preparation.rows import SCHEMA, Dropped, Reason, Record, training_row
 from sage.preparation.sources import Row, Source, Unreadable
 
 CHUNK = 1000
 """Rows of a part: what a kill loses at most."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the rows of a source."""
-
-    read: int
-    kept: int
-    dropped: dict[str, int]
-    """By reason."""
-    without_solution: int
-    """Kept rows that can never get a hint."""
-
-
-def dropped_path(out: Path) -> Path:
-    """The list of the rows that are not in a training file."""
-    return out.with_name(out.name.removesuffix(".parquet") + ".dropped.jsonl")
 
 
 def prepare(
@@ -58,7 +41,7 @@ def prepare(
     seed: int,
     progress: Callable[[int, int], None],
 ) -> Outcome:
-    """Write ``out`` and the list of dropped rows; go on with the parts of an earlier run that was ended.
+    """Write ``out``, the list of dropped rows and the manifest; go on with the parts of a run that was ended.
 
     Args:
         source, adapt, checks: where rows come from, what their columns mean, what they must satisfy.
@@ -90,6 +73,7 @@ def prepare(
             read += part.read
             progress(part.read, part.kept)
     outcome = _assemble(parts, out, sample, seed)
+    write_manifest(out, settings, outcome)
     parts.remove()
     return outcome
 

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -87,6 +88,17 @@ class Files:
         if any(file.suffix != ".parquet" for file in self._files):
             return None
         return sum(_parquet(file).metadata.num_rows for file in self._files)
+
+    def require(self, columns: Sequence[str]) -> None:
+        """Look for columns in the first rows, before anything is prepared.
+
+        Raises:
+            ValueError: one is in none of them.
+        """
+        first = [row for row in islice(self.read(None), 100) if not isinstance(row, Unreadable)]
+        have = list(dict.fromkeys(column for row in first for column in row))
+        if missing := [column for column in columns if column not in have]:
+            raise ValueError(f"{self._files[0]}: no column {missing[0]!r}; it has {', '.join(have) or 'no row'}")
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "files", "files": [str(file) for file in self._files]}

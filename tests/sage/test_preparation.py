@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sage.data import check_training_files
-from sage.preparation import pipeline
+from sage.preparation import manifest, pipeline
 from sage.preparation.adapters import OPENR1_COLUMNS
 from sage.preparation.rows import (
     Reason,
@@ -53,7 +53,7 @@ def rows_of(path: Path) -> list[dict]:
 
 
 def dropped_of(out: Path) -> list[dict]:
-    return [json.loads(line) for line in pipeline.dropped_path(out).read_text().splitlines()]
+    return [json.loads(line) for line in manifest.dropped_path(out).read_text().splitlines()]
 
 
 def manifest_of(out: Path) -> dict:
@@ -100,10 +100,10 @@ def test_every_row_is_kept_or_listed_with_its_reason(tmp_path, benchmarks):
     assert {row["row"]: row["reason"] for row in dropped} == expected
     assert [row["extra_info"]["index"] for row in kept] == list(range(20))
     assert all(row["details"] for row in dropped)
-    manifest = manifest_of(out)
-    assert manifest["dropped"] == Counter(row["reason"] for row in dropped)
-    assert manifest["rows_read"] == len(rows) == manifest["output"]["rows"] + sum(manifest["dropped"].values())
-    assert manifest["contamination"]["missing"] == [
+    said = manifest_of(out)
+    assert said["dropped"] == Counter(row["reason"] for row in dropped)
+    assert said["rows_read"] == len(rows) == said["output"]["rows"] + sum(said["dropped"].values())
+    assert said["contamination"]["missing"] == [
         "aime25", "amc23", "math500", "minerva", "olympiadbench", "gpqa", "mmlu_pro",
     ]  # fmt: skip
     assert check_training_files([str(out)], needs_solutions=True).rows == 20
@@ -296,6 +296,17 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, openr1, monkeypatch, k
     assert run(*command, out) == 2, "a finished file is not overwritten"
 
 
+def test_a_run_killed_before_its_manifest_is_finished(tmp_path, monkeypatch):
+    rows = write_jsonl(tmp_path / "in.jsonl", [good(n) for n in range(5)])
+    out = tmp_path / "out.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_manifest", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            run("table", rows, "--out", out)
+    assert out.exists() and run("table", rows, "--out", out) == 0
+    assert manifest_of(out)["output"]["rows"] == 5
+
+
 def test_duplicates_are_found_across_chunks_and_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "CHUNK", 2)
     rows = write_jsonl(tmp_path / "in.jsonl", [good(n % 3) for n in range(9)])
@@ -341,6 +352,14 @@ def test_an_unchecked_contamination_is_said_loudly(tmp_path, capsys):
     [
         (["table", "nowhere.jsonl", "--out", "x.parquet"], "no such file"),
         (["table", "{folder}/in.txt", "--out", "x.parquet"], "type of a file"),
+        (
+            ["table", "{folder}/in.jsonl", "--problem-column", "question", "--out", "x.parquet"],
+            "it has problem, solution",
+        ),
+        (
+            ["openr1", "--local", "{folder}/in.jsonl", "--max-trace-tokens", "0", "--out", "x.parquet"],
+            "no column 'answer'",
+        ),
         (["table", "{folder}/in.jsonl", "--out", "x.json"], "must end in .parquet"),
         (["table", "{folder}/fake.parquet", "--out", "{folder}/x.parquet"], "not a Parquet file"),
         (["table", "{folder}/latin.csv", "--out", "{folder}/x.parquet"], "not UTF-8"),
