@@ -32,7 +32,7 @@ free_port() {
 # Ends the session (setsid) of the process $1: TERM, and KILL after $2 seconds.
 end_session() {
   local last=$((SECONDS + $2))
-  kill -TERM -- "-$1" 2>/dev/null || return 0
+  kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || return 0 # a session yet, or not yet
   while kill -0 -- "-$1" 2>/dev/null; do
     ((SECONDS < last)) || kill -KILL -- "-$1" 2>/dev/null || true
     sleep 0.2

@@ -8,10 +8,9 @@ set -euo pipefail
 # shellcheck source=examples/slurm/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-ray=
 leave() {
   trap '' USR2 TERM
-  [[ ! $ray ]] || end_session "$ray" 15
+  [[ ! ${!:-} ]] || end_session "$!" 15
   mkdir -p "$LOGS/ray-$SLURMD_NODENAME"
   cp -r "$RAY_DIR"/session_2*/logs/. "$LOGS/ray-$SLURMD_NODENAME" || true
   rm -rf "$RAY_DIR" || true
