@@ -35,8 +35,8 @@ def last_boxed(text: str) -> str | None:
 
 
 _MARKUP = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|limits)(?![A-Za-z])|\\[!,;:>$()\[\]]|\$|\\(?=%)")
-_LIST_COMMA = re.compile(r"(?:\^\s?\{?\s?\\circ\s?\}?|\\degree|\$)\s?,")
 _DEGREES = re.compile(r"\^\s?\{?\s?\\circ(?![A-Za-z])\s?\}?|\\degree(?![A-Za-z])")
+_LIST_COMMA = re.compile(rf"(?:{_DEGREES.pattern}|\$)\s?,")
 _WORDS = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf|mathit)\s?\{([^{}]*)\}")
 _FRACTION_NAME = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 # The blank in 45, 135 stays: it is a list, 45,135 is a number.
