@@ -1,0 +1,57 @@
+"""Examples of hints with what the leak guard said when they were written, and what it says of them now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sage.leak import find_leaks
+from sage.records import Group, Visit
+from sage.report.history import Entry
+from sage.report.runs import Problem
+from sage.verify import Verifier
+
+EXAMPLES = 4
+"""Hints shown of each level, at equal distances in the history."""
+
+
+@dataclass(frozen=True)
+class Example:
+    prompt_id: str
+    step: int
+    group: Group
+    recorded: str
+    """Outcome of the last request for this level in the visit."""
+    leaks: tuple[tuple[int, int], ...] | None
+    """What the guard finds in the text now; None where the answer is not known."""
+
+
+def outcome_of(visit: Visit, level: int) -> str:
+    outcomes = [str(r.outcome) for r in visit.requests if r.level == level]
+    return outcomes[-1] if outcomes else "no request: from a file, or from a request for another level"
+
+
+def examples(entries: Sequence[Entry], problems: Mapping[str, Problem], verifier: Verifier) -> list[Example]:
+    """Hints by level, each level spread over the training."""
+    by_level: dict[int, list[tuple[Entry, Group]]] = {}
+    for entry in entries:
+        for group in entry.visit.groups:
+            if group.hint is not None:
+                by_level.setdefault(group.level, []).append((entry, group))
+    chosen = []
+    for _, own in sorted(by_level.items()):
+        places = sorted({round(k * (len(own) - 1) / max(1, EXAMPLES - 1)) for k in range(EXAMPLES)})
+        for entry, group in (own[place] for place in places):
+            prompt_id = entry.visit.prompt_id
+            leaks = None
+            if prompt_id in problems:
+                leaks = tuple(find_leaks(group.hint or "", problems[prompt_id].answer, verifier))
+            chosen.append(Example(prompt_id, entry.step, group, outcome_of(entry.visit, group.level), leaks))
+    return chosen
+
+
+def outcome_counts(entries: Sequence[Entry]) -> tuple[Counter[str], Counter[str]]:
+    """Hint requests by outcome, and levels without a hint by reason, over the whole run."""
+    outcomes = Counter(str(r.outcome) for e in entries for r in e.visit.requests)
+    return outcomes, Counter(str(f) for e in entries for f in e.visit.failures)

@@ -1,0 +1,232 @@
+"""Run folders and recorded runs as one kind of record, for the report.
+
+A run's folder holds ``metrics*.jsonl``, ``sage_history.jsonl`` or both; ``rollouts/<step>.jsonl``
+(``trainer.rollout_data_dir``) and ``train.log`` where they were kept. ``seed<k>.json`` is a record of the embedded world.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from sage.tables.collect import Run, read_folder, read_json, read_record
+
+HISTORY = "sage_history.jsonl"
+MODEL = "these runs"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one run lies, and what it is called."""
+
+    method: str
+    seed: int | None
+    path: Path
+
+    @property
+    def label(self) -> str:
+        return self.method if self.seed is None else f"{self.method}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Configuration and versions of a run, as far as they were kept."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """verl's whole configuration, from train.log."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    """What is not known, and why."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the training file says of a prompt."""
+
+    problem: str
+    answer: str
+
+
+def named(text: str) -> tuple[str, Path]:
+    """``METHOD[:SEED]=PATH`` or ``PATH``, split into name and path."""
+    name, equals, path = text.partition("=")
+    return (name, Path(path)) if equals and "/" not in name else ("", Path(text))
+
+
+def is_run(path: Path) -> bool:
+    return (path / HISTORY).exists() or any(path.glob("metrics*.jsonl"))
+
+
+def name_of(path: Path) -> tuple[str, int | None]:
+    """Method and seed from a path: seed from a part ``seed<k>``, method from the last other part."""
+    parts = [part for part in (*path.parent.parts, path.stem if path.suffix == ".json" else path.name) if part != "/"]
+    seeds = [int(m[1]) for part in parts if (m := re.fullmatch(r"seed(\d+)", part))]
+    others = [part for part in parts if not re.fullmatch(r"seed\d+", part)]
+    return others[-1] if others else "run", seeds[-1] if seeds else None
+
+
+def find_sources(arguments: Iterable[str]) -> list[Source]:
+    """Runs named on the command line: run folders, records, or folders with such below them.
+
+    Raises:
+        ValueError: something is not there or holds no run, or two runs have the same name.
+    """
+    found: list[Source] = []
+    for argument in arguments:
+        name, path = named(argument)
+        path = path.resolve()
+        if path.suffix == ".json" and path.is_file() or is_run(path):
+            paths = [path]
+        else:
+            paths = sorted({p.parent for n in (HISTORY, "metrics*.jsonl") for p in path.rglob(n)})
+            paths += sorted(p for p in path.rglob("seed*.json") if p.parent.name != "eval")
+        if not paths:
+            raise ValueError(f"{path}: no run; expected metrics.jsonl or {HISTORY} in it or below it, or a seed<k>.json")
+        if name and len(paths) > 1:
+            raise ValueError(f"{argument}: {len(paths)} runs below {path}; name them one by one")
+        for run in paths:
+            method, seed = name_of(run)
+            if name:
+                method, _, number = name.partition(":")
+                if number and not number.isdigit():
+                    raise ValueError(f"{argument}: seed {number!r} is no number; write METHOD:SEED=PATH")
+                seed = int(number) if number else None
+            if same := [s for s in found if (s.method, s.seed) == (method, seed)]:
+                raise ValueError(f"{same[0].path} and {run} are both {same[0].label!r}; name them as METHOD:SEED=PATH")
+            found.append(Source(method, seed, run))
+    return found
+
+
+def read_metrics(source: Source) -> Run:
+    """The curves of a run; empty ones where it logged none.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    if source.path.suffix != ".json":
+        run = read_folder(source.path, MODEL, source.method, source.seed)
+        return run or Run(MODEL, source.method, source.seed, absent="no metrics*.jsonl")
+    return read_record(source.path, MODEL)
+
+
+_RAY = re.compile(r"\x1b\[\d+m\((\w+) [^)]*\)\x1b\[0m ?|\((\w+) pid=\d+[^)]*\) ?")
+
+
+def logged_config(log: Path) -> dict[str, Any]:
+    """The configuration that verl prints at the start of a log.
+
+    Raises:
+        ValueError: there is none in the log, or other output is mixed into it.
+    """
+    block: list[str] = []
+    owner = ""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            prefix = _RAY.match(line)
+            text, who = (line[prefix.end() :], prefix[1] or prefix[2]) if prefix else (line, "")
+            if not block and not text.startswith("{'actor_rollout_ref'"):
+                continue
+            if block and who != owner:
+                continue  # another process spoke
+            owner = who
+            block.append(text)
+            if text.rstrip().endswith("}"):
+                try:
+                    return ast.literal_eval("".join(block))
+                except SyntaxError:
+                    continue  # the end of an inner dict
+    raise ValueError(f"{log}: no readable configuration in it")
+
+
+def read_setup(source: Source) -> Setup:
+    """Configuration and versions, with a sentence for each that is not there."""
+    config: dict[str, Any] = {}
+    missing = []
+    if source.path.suffix == ".json":
+        record = read_json(source.path)
+        keep = ("overrides", "series", "commit", "cores", "python")
+        return Setup({k: record[k] for k in keep if k in record}, record.get("versions", {}))
+    log = source.path / "train.log"
+    if not log.exists():
+        missing.append("configuration: no train.log in the folder")
+    else:
+        try:
+            config = logged_config(log)
+        except ValueError as error:
+            missing.append(f"configuration: {error}")
+    versions: dict[str, str] = {}
+    for folder in (source.path, source.path.parent):
+        if (path := folder / "summary.json").exists():
+            found = read_json(path)
+            versions = dict(found.get("versions", {})) if isinstance(found, dict) else {}
+            break
+    if not versions:
+        missing.append("versions: no summary.json with them in the folder or beside it")
+    return Setup(config, versions, tuple(missing))
+
+
+def setting(config: Mapping[str, Any], *keys: str) -> Any:
+    """A nested value, or None."""
+    value: Any = config
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def training_file(setup: Setup) -> Path | None:
+    """The training file of the configuration, if it is there now."""
+    files = setting(setup.config, "data", "train_files")
+    names = [files] if isinstance(files, str) else list(files or [])
+    return Path(names[0]) if names and Path(names[0]).is_file() else None
+
+
+def read_problems(path: Path) -> dict[str, Problem]:
+    """Problem and answer by prompt id, from a training file (README, Data format).
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    columns = ["prompt_id", "problem", "reward_model"]
+    names = pq.read_schema(path).names
+    if lacking := [c for c in columns if c not in names]:
+        raise ValueError(f"{path}: no column {', '.join(lacking)}; give the run's training file with --data")
+    rows = pq.read_table(path, columns=columns).to_pylist()
+    return {r["prompt_id"]: Problem(r["problem"] or "", str(r["reward_model"]["ground_truth"])) for r in rows}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What was trained on in one visit, from verl's dump."""
+
+    uid: str
+    context: str
+    """What the model read, as the dump has it: without special tokens."""
+    output: str
+    score: float
+
+
+def read_dumps(folder: Path, uids: set[str]) -> Iterator[Trained]:
+    """The dumped rollouts of some visits.
+
+    Raises:
+        ValueError: a line is not what verl dumps; names file and line.
+    """
+    for path in sorted(folder.glob("*.jsonl"), key=lambda p: (len(p.stem), p.stem)):
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith("\n"):
+                    break
+                try:
+                    row = json.loads(line)
+                    uid = str(row["uid"]).split("_")[0]  # <uid>_<rollout>_<output>
+                    if uid in uids:
+                        yield Trained(uid, str(row["input"]), str(row["output"]), float(row["score"]))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ValueError(f"{path}:{number}: no dumped rollout ({error!r})") from None

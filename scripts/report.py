@@ -1,0 +1,93 @@
+"""One HTML page about one run or several: curves, levels, gate, cost, prompts with their history, hints, configuration.
+
+    python scripts/report.py outputs/tiny_cpu/sage --out report.html
+    python scripts/report.py grpo=runs/a sage:0=runs/b sage:1=runs/c --out report.html --png figures
+
+RUN is a run's folder, a folder with runs below it, or a recorded run (results/opchain/*/seed<k>.json). Method and seed
+are read from the path, or given as METHOD=RUN or METHOD:SEED=RUN. The page needs no network. docs/report.md says more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from sage.report.history import read_history
+from sage.report.page import render, render_run
+from sage.report.runs import (
+    HISTORY,
+    MODEL,
+    Source,
+    find_sources,
+    read_metrics,
+    read_problems,
+    read_setup,
+    setting,
+    training_file,
+)
+from sage.tables import figures
+from sage.tables.collect import Results, Run
+from sage.tables.plot import write_figure
+from sage.verify import load_verifier
+
+
+def write_pngs(sources: list[Source], runs: list[Run], folder: Path) -> list[str]:
+    """The figures of scripts/make_tables.py for these runs; what was made, a line each."""
+    by_method: dict[str, list[Run]] = {}
+    for source, run in zip(sources, runs, strict=True):
+        by_method.setdefault(source.method, []).append(run)
+    results = Results({MODEL: {method: tuple(own) for method, own in by_method.items()}}, ())
+    lines = []
+    for name in ("figure2", "figure4", "figure6"):
+        figure = figures.build(figures.BUILDERS[name], results, [MODEL], name)
+        if figure.has_ours:
+            lines.append(f"{write_figure(figure, folder)[-1]}")
+        else:
+            lines.append(f"not made: {name}, its metrics are not in these runs")
+    return lines
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--out", type=Path, default=Path("report.html"))
+    parser.add_argument("--png", type=Path, help="folder for Figures 2, 4 and 6 as PNG, with their numbers")
+    parser.add_argument("--data", type=Path, help="training file, for problems and answers; by default the run's own")
+    parser.add_argument("--prompt", nargs="+", default=[], metavar="ID", help="prompts that keep all their texts whole")
+    args = parser.parse_args()
+    try:
+        sources = find_sources(args.runs)
+        runs = [read_metrics(source) for source in sources]
+        pages = []
+        notes: list[str] = []
+        seen: set[str] = set()
+        for index, (source, run) in enumerate(zip(sources, runs, strict=True)):
+            setup = read_setup(source)
+            path = source.path / HISTORY
+            entries = list(read_history(path)) if path.is_file() else []
+            seen |= {e.visit.prompt_id for e in entries}
+            data = args.data or training_file(setup)
+            problems = read_problems(data) if data and entries else {}
+            unknown = len({e.visit.prompt_id for e in entries} - problems.keys())
+            if unknown:
+                notes.append(f"{source.label}: no problem and answer for {unknown:,} prompts; give --data.")
+            verifier = load_verifier(str(setting(setup.config, "sage", "verifier") or "math"))
+            pages.append(render_run(index, source, run, entries, problems, verifier, setup, args.prompt, len(sources)))
+            print(f"read  {source.label}: {run.steps or 0} steps, {len(entries):,} visits  {source.path}")
+        if lacking := [prompt for prompt in args.prompt if prompt not in seen]:
+            raise ValueError(f"--prompt {' '.join(lacking)}: in none of the histories")
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    title = "SAGE report: " + ", ".join(dict.fromkeys(source.method for source in sources))
+    page = render(title, sources, runs, pages, notes)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(page, encoding="utf-8")
+    print(*notes, f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB", sep="\n")
+    if args.png:
+        print(*write_pngs(sources, runs, args.png), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
