@@ -77,6 +77,10 @@ class Schedule(ABC):
         """How many rollouts are drawn at a level."""
         return self.group_size - self.references
 
+    def probe(self, level: int, plan: Plan) -> int | None:
+        """Rollouts of a level that are drawn first, and the rest only if one of them is correct; None: all at once."""
+        return None
+
     def next_level(self, state: PromptState | None, visit: Visit) -> int:
         """Level kept in the prompt's state after a visit."""
         return visit.accepted.level
@@ -112,6 +116,18 @@ class Sage(Schedule):
 
     def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
         return tuple(range(self.max_level + 1))
+
+
+@dataclass(frozen=True)
+class SageProbe(Sage):
+    """Algorithm 1 that gives a level up when the first half of its group has failed: half the cost of a failed group.
+
+    Below L a group is drawn in two halves, the second as soon as a rollout of the first is correct. A group that would
+    have been correct in its second half alone, one that is near failing anyway, goes on to the next level instead.
+    """
+
+    def probe(self, level: int, plan: Plan) -> int | None:
+        return self.group_size // 2 if level < plan[-1] else None
 
 
 @dataclass(frozen=True)
@@ -216,6 +232,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "sage-light": SageLight,
     "sage-light-released": SageLightReleased,
     "sage-calibrated": SageCalibrated,
+    "sage-probe": SageProbe,
     "luffy": Luffy,
     "scaf-grpo": ScafGrpo,
 }

@@ -15,17 +15,22 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from sage.hinting import HintWriter
-from sage.records import Action, Group, Hint, HintFailure, Prompt, Rollout, Visit
+from sage.records import Action, Group, HintFailure, Prompt, Rollout, Visit
 from sage.schedule import Plan, Schedule
 
 Payload = TypeVar("Payload")
 Row = asyncio.Task[tuple[Rollout, Payload]]
-RollOut = Callable[[Hint | None], Sequence[Row[Payload]]]
-"""``roll_out(hint)``: starts G rollouts on (prompt, hint); each gives its outcome and what the engine publishes."""
+
+
+Rest = Callable[[], Sequence[Row[Payload]]] | None
+RollOut = Callable[..., Sequence[Row[Payload]]]
+"""``roll_out(hint)`` starts G rollouts on (prompt, hint), ``roll_out(hint, part)`` that slice of them; each gives its
+outcome and what the engine publishes of it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class _Attempt(Generic[Payload]):
     result: Group | HintFailure
     payloads: Sequence[Payload] = ()
     ahead: _Ahead[Payload] | None = None
+    rest: Rest[Payload] = None
+    """Starts the rollouts that a failed probe left out (`Schedule.probe`)."""
 
 
 class _Ahead(NamedTuple, Generic[Payload]):
@@ -62,26 +69,37 @@ class _Climb(Generic[Payload]):
         if isinstance(hint, HintFailure):
             return _Attempt(hint)
         begin = time.perf_counter()
-        rows = self.roll_out(hint)
+        probe = self.schedule.probe(level, plan)
+        rows = list(self.roll_out(hint) if probe is None else self.roll_out(hint, slice(probe)))
+        rest: Rest[Payload] = None if probe is None else partial(self.roll_out, hint, slice(probe, None))
         try:
-            ahead = await self._watch(level, rows, plan)
+            ahead, rest = await self._watch(level, rows, plan, rest)
         except asyncio.CancelledError:
             await self._stop(rows)
             raise
         done = [row.result() for row in rows]
         seconds = round(time.perf_counter() - begin, 4)
         group = Group(level, tuple(rollout for rollout, _ in done), hint.text if hint else None, seconds)
-        return _Attempt(group, [payload for _, payload in done], ahead)
+        return _Attempt(group, [payload for _, payload in done], ahead, rest)
 
-    async def _watch(self, level: int, rows: Sequence[Row[Payload]], plan: Plan) -> _Ahead[Payload] | None:
-        """Wait for a group. Begin the level after it once ``patience`` of it has failed, and nothing is correct."""
+    async def _watch(
+        self, level: int, rows: list[Row[Payload]], plan: Plan, rest: Rest[Payload]
+    ) -> tuple[_Ahead[Payload] | None, Rest[Payload]]:
+        """Wait for a group. Draw its rest when one of its rollouts is correct; begin the level after it once
+        ``patience`` of it has failed, and nothing is correct."""
         ahead: _Ahead[Payload] | None = None
         pending, failed = set(rows), []
         try:
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                failed += [row.result()[0] for row in done if row.exception() is None and not row.result()[0].correct]
+                outcomes = [row.result()[0] for row in done if row.exception() is None]
+                failed += [rollout for rollout in outcomes if not rollout.correct]
                 hopeless = len(failed) == len(rows) - len(pending)
+                if rest and any(rollout.correct for rollout in outcomes):
+                    more = rest()
+                    rows += more
+                    pending |= set(more)
+                    rest = None
                 if ahead and not hopeless:
                     await self.abandon(ahead)
                     ahead = None
@@ -94,7 +112,7 @@ class _Climb(Generic[Payload]):
             if ahead:
                 await self.abandon(ahead)
             raise
-        return ahead
+        return ahead, rest
 
     async def _stop(self, rows: Sequence[Row[Payload]]) -> None:
         for row in rows:
@@ -143,6 +161,7 @@ async def run_visit(
     level, left = plan[0], plan
     groups: list[Group] = []
     payloads: list[Sequence[Payload]] = []
+    rests: list[Rest[Payload]] = []
     failures: list[HintFailure] = []
     ahead: _Ahead[Payload] | None = None
     while True:
@@ -156,6 +175,7 @@ async def run_visit(
         else:
             groups.append(attempt.result)
             payloads.append(attempt.payloads)
+            rests.append(attempt.rest)
             decision = schedule.after_group(groups[-1], left)
         if ahead and (decision.action is not Action.RAISE or decision.level != ahead.level):
             await climb.abandon(ahead)  # the schedule saw more in the whole group than in its first failures
@@ -174,8 +194,15 @@ async def run_visit(
         abandoned_tokens=climb.abandoned_tokens,
         aborted_rollouts=climb.aborted_rollouts,
     )
-    published = list(payloads[visit.accepted_index])
+    kept = visit.accepted_index
+    if rest := rests[kept]:  # no hint could be had for the level after a failed probe
+        rows = rest()
+        await asyncio.wait(rows)
+        groups[kept] = replace(groups[kept], rollouts=(*groups[kept].rollouts, *(row.result()[0] for row in rows)))
+        payloads[kept] = [*payloads[kept], *(row.result()[1] for row in rows)]
+        visit = replace(visit, groups=tuple(groups))
+    published = list(payloads[kept])
     if decision.action is Action.SCAFFOLD:
-        helped = next(i for i, r in enumerate(groups[visit.accepted_index].rollouts) if r.correct)
+        helped = next(i for i, r in enumerate(groups[kept].rollouts) if r.correct)
         published = [*payloads[0][:-1], published[helped]]
     return visit, published

@@ -50,6 +50,7 @@ METHODS: dict[str, list[str]] = {
     "sage-light": ["method=sage-light"],
     "sage-light-released": ["method=sage-light-released"],
     "sage-calibrated": ["method=sage-calibrated"],
+    "sage-probe": ["method=sage-probe"],
     "offline": ["method=sage", "sage.hint_source={offline1}"],
     "offline-10": ["method=sage", "sage.hint_source={offline10}"],
     "teacher": ["method=sage", "sage.hint_source={teacher}"],

@@ -136,12 +136,12 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             session = await self._score_reference(ids, (await asyncio.shield(sibling))[1])
             return self._outcome(session[0][-1], reference=True), session
 
-        def roll_out(hint: Hint | None) -> list[Row[Session]]:
+        def roll_out(hint: Hint | None, part: slice = slice(None)) -> list[Row[Session]]:
             context = {**row, "raw_prompt": hinted(hint.text) if hint else messages}
             count = self.schedule.rollouts(hint.level if hint else 0)
             if isinstance(reference, HintFailure):
                 count = self.rollout_config.n  # a rollout takes the reference's place
-            rows = [asyncio.create_task(one(i, context)) for i in range(count)]
+            rows = [asyncio.create_task(one(i, context)) for i in range(count)[part]]
             if isinstance(reference, list):
                 rows.append(asyncio.create_task(referenced(reference, rows[0])))
             return rows

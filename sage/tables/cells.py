@@ -12,6 +12,7 @@ from sage.tables.collect import Results, Run
 
 LABELS = paper.METHODS | {
     "sage-calibrated": "SAGE-calibrated",
+    "sage-probe": "SAGE-probe",
     "sage-from-last": "SAGE-from-last",
     "sage-light-released": "SAGE-light as released",
     "offline": "SAGE with offline hint",

@@ -23,6 +23,7 @@ COLORS = {
     "sage-light": "#009e73",
     "sage": "#d55e00",
     "sage-calibrated": "#0072b2",
+    "sage-probe": "#332288",
 }
 """Methods of the training courses, in the order of the legend: Okabe and Ito's colours, safe for the colour-blind."""
 

@@ -68,4 +68,8 @@ def test_curves_keep_only_training_steps(tmp_path):
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = store.curves(tmp_path / "metrics.jsonl")
-    assert found == {"sage/hint_usage": [0.3333, 0.6667], "timing_s/step": [1.235, 1.235]}
+    assert found == {
+        "sage/hint_usage": [0.3333, 0.6667],
+        "sage/prompts": [16.0, 16.0],
+        "timing_s/step": [1.235, 1.235],
+    }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sage.hinting import HintRules, HintWriter
 from sage.records import Action, HintFailure, Prompt, Rollout
-from sage.schedule import Sage, SageLight, ScafGrpo
+from sage.schedule import Sage, SageLight, SageProbe, ScafGrpo
 from sage.sources import Reply
 from sage.verify import ExactVerifier
 from sage.visit import run_visit
@@ -36,7 +36,7 @@ class World:
             return HintFailure.NOT_IN_FILE
         return Reply(f"hint {level}", 3, 0.0)
 
-    def roll_out(self, hint):
+    def roll_out(self, hint, part=slice(None)):
         level = hint.level if hint else 0
         self.log.append(level)
 
@@ -57,7 +57,7 @@ class World:
             finally:
                 self.running -= 1
 
-        return [asyncio.create_task(one(i)) for i in range(SIZE)]
+        return [asyncio.create_task(one(i)) for i in range(SIZE)[part]]
 
 
 def visit(world, patience, schedule=None, plan=(0, 1, 2, 3)):
@@ -140,7 +140,8 @@ def test_schedules_of_one_group_begin_nothing_and_scaffolds_stay():
     world = World(3, rate=0.0)
     visit(world, 0.25, SageLight(3, SIZE), plan=(0,))
     assert world.log == [0]
-    for seed in range(40):
-        one, published = visit(World(seed, 0.15), 1.0, ScafGrpo(3, SIZE))
-        two, same = visit(World(seed, 0.15), 0.5, ScafGrpo(3, SIZE))
-        assert same == published and one.decision == two.decision
+    for schedule in (ScafGrpo(3, SIZE), SageProbe(3, SIZE)):
+        for seed in range(40):
+            one, published = visit(World(seed, 0.15), 1.0, schedule)
+            two, same = visit(World(seed, 0.15), 0.5, schedule)
+            assert same == published and one.decision == two.decision

@@ -7,7 +7,7 @@ import pytest
 
 from sage.hinting import HintRules, HintWriter, request_seed
 from sage.records import Action, Hint, HintFailure, Prompt, Reason, RequestOutcome, Rollout, Visit
-from sage.schedule import Grpo, Sage, SageLight, ScafGrpo
+from sage.schedule import Grpo, Sage, SageLight, SageProbe, ScafGrpo
 from sage.sources import Reply
 from sage.verify import ExactVerifier
 from sage.visit import run_visit
@@ -28,14 +28,15 @@ class Engine:
         answer = self.answers.pop(0)
         return answer if isinstance(answer, HintFailure) else Reply(answer, len(answer), 0.1)
 
-    def roll_out(self, hint: Hint | None):
+    def roll_out(self, hint: Hint | None, part=slice(None)):
         self.contexts.append(hint)
         solved = self.successes[hint.level if hint else 0]
+        correct = range(solved) if solved >= 0 else range(self.size + solved, self.size)
 
         async def one(i):
-            return Rollout(float(i < solved), i < solved, 5), (hint, i)
+            return Rollout(float(i in correct), i in correct, 5), (hint, i)
 
-        return [asyncio.create_task(one(i)) for i in range(self.size)]
+        return [asyncio.create_task(one(i)) for i in range(self.size)[part]]
 
 
 def run(
@@ -231,3 +232,20 @@ def test_scaf_grpo_keeps_the_plain_group_when_it_is_solved_or_no_hint_helps():
         visit, published = run(Engine(["a", "b", "c"], successes), ScafGrpo(3, 4))
         assert visit.decision.action is action and published == [(None, i) for i in range(4)]
         assert visit.accepted == visit.groups[0]
+
+
+def test_a_probe_draws_the_second_half_only_when_the_first_one_helps():
+    """By hand: G = 4; the success of level 0 is in its second half, that of level 1 in its first."""
+    visit, published = run(Engine(["one"], successes=(-1, 1, 0, 0)), SageProbe(3, 4))
+    assert [len(g.rollouts) for g in visit.groups] == [2, 4] and visit.accepted.successes == 1
+    assert published == [(Hint(1, "one"), i) for i in range(4)]
+    visit, _ = run(Engine(successes=(1, 0, 0, 0)), SageProbe(3, 4))
+    assert [len(g.rollouts) for g in visit.groups] == [4] and visit.decision.reason is Reason.SOLVED
+    visit, _ = run(Engine(["a", "b", "c"]), SageProbe(3, 4))
+    assert [len(g.rollouts) for g in visit.groups] == [2, 2, 2, 4] and visit.decision.reason is Reason.TOP_LEVEL
+
+
+def test_a_probe_is_made_whole_when_no_hint_can_be_had():
+    visit, published = run(Engine([HintFailure.NO_SOLUTION], successes=(-1, 0, 0, 0)), SageProbe(3, 4))
+    assert visit.decision.action is Action.GIVE_UP and len(visit.accepted.rollouts) == 4
+    assert published == [(None, i) for i in range(4)] and visit.accepted.successes == 1
