@@ -19,7 +19,8 @@ TRAINING = (
 def load_golds(folder: Path) -> dict[str, list[str]]:
     """Reference answers by file, repetitions included; files that are not there are left out.
 
-    Benchmarks are read as evaluation reads them; of GSM8K what follows ``####``. Rows without an answer are left out.
+    Benchmarks are read as evaluation reads them; of GSM8K what follows ``####``. Three rows of the MATH training file
+    have no answer and are left out.
     """
     golds = {}
     for name in BENCHMARKS:
@@ -28,5 +29,5 @@ def load_golds(folder: Path) -> dict[str, list[str]]:
     for name in TRAINING:
         if (path := folder / f"{name}.jsonl").is_file():
             rows = [json.loads(line)["answer"] for line in path.read_text(encoding="utf-8").split("\n") if line]
-            golds[name] = [row.rpartition("#### ")[2].strip() for row in rows if row is not None]
+            golds[name] = [row.rpartition("#### ")[2].strip() for row in rows if row]
     return golds

@@ -106,7 +106,7 @@ REWRITINGS: dict[str, Change] = {
     "\\frac12": _substitute(r"\\frac\{(\d)\}\{(\d)\}", r"\\frac\1\2"),
     "blanks": _substitute(r"(?<=[\w})])([-+=])(?=[\w\\({])(?![^{]*\})", r" \1 "),
     "blank after comma": _substitute(r"(?<=[\w})]),(?=[\w\\({](?!!|\d\d(?!\d)))(?![^{]*\})", ", "),
-    "no blanks": _substitute(r"(?<=[-+=,]) | (?=[-+=,])", ""),
+    "no blanks": _substitute(r"(?<=[-+=,]) (?!\d{3}(?!\d))| (?=[-+=,])", ""),
     "\\left \\right": lambda answer: (
         answer.replace("(", r"\left(").replace(")", r"\right)")
         if "(" in answer and r"\left" not in answer and answer.count("(") == answer.count(")")
@@ -118,7 +118,7 @@ REWRITINGS: dict[str, Change] = {
     "\\displaystyle": lambda answer: rf"\displaystyle {answer}" if r"\text" not in answer else None,
     "thin spaces": _substitute(r"(?<=\d)(?=\\(?:pi|sqrt)\b)", r"\\,"),
     "\\text{}": _wrapped,
-    "no \\text{}": _substitute(r"^\\text\{(.*)\}$", r"\1"),
+    "no \\text{}": _substitute(r"^\\text\{([^{}]*)\}$", r"\1"),
     "thousands": _thousands,
     "thousands {,}": lambda answer: text.replace(",", "{,}") if (text := _thousands(answer)) else None,
     "no thousands": lambda answer: (
@@ -145,7 +145,7 @@ def _other_digit(index: int) -> Change:
 
     def change(answer: str) -> str | None:
         digits = [m.start() for m in re.finditer(r"\d", answer)]
-        if not digits:
+        if not digits or r"\approx" in answer:  # the exact half is an answer by itself
             return None
         place = digits[index]
         digit = str((int(answer[place]) + 1) % 10) if answer[place] != "9" else "8"

@@ -146,7 +146,7 @@ def compare_cheaply(candidate: str, answer: str) -> bool | None:
         return True
     # math-verify drops both the base of 52_8 and the unit of 8 cm^2, also where they differ.
     if _BASED.fullmatch(left) and _BASED.fullmatch(right):
-        return False
+        return left.lstrip("0") == right.lstrip("0")
     units = _QUANTITY.fullmatch(left), _QUANTITY.fullmatch(right)
     return False if units[0] and units[1] and units[0][1] != units[1][1] else None
 

@@ -39,6 +39,7 @@ def _parse(answer: str) -> list[Any]:
     # The box only: math-verify would otherwise go on to compare some fraction or number inside what it cannot read,
     # and evaluate text with sympy's parse_expr.
     box = LatexExtractionConfig(try_extract_without_anchor=False, boxed_match_priority=0)
+    answer = answer.rstrip(" .").replace("$,", "$, ")  # $10$,$200$ is a list, 10,200 is a number
     boxed = r"\boxed{" + _E_NOTATION.sub(r" \\times 10^{\1}", answer) + "}"
     return parse(boxed, extraction_config=[box], parsing_timeout=None)
 
