@@ -1,4 +1,4 @@
-"""Which panels a report has. Comparisons are means over seeds with the seeds' range, as in the figures of sage/tables."""
+"""Which panels a report has. Comparisons: mean and range of the seeds, as in the figures of sage/tables."""
 
 from __future__ import annotations
 
@@ -50,10 +50,6 @@ OUTCOMES = {
     "prompt_too_long": COLORS["dapo"],
 }
 """Ends of a hint request (`RequestOutcome`)."""
-
-
-def css_name(method: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in method)
 
 
 def themed(color: str) -> str:
@@ -127,7 +123,7 @@ def level_color(level: int) -> str:
 
 def of_run(run: Run) -> str:
     """Panels of one run from its metrics: Fig. 6, tokens, seconds, hint requests, hinted beside plain rows."""
-    curves = run.curves
+    curves = dict(run.curves)
     steps = sorted({step for name in curves if not name.startswith("val/") for step in curves[name]})
 
     def layers(names: Mapping[str, tuple[str, str]]) -> list[Series]:
@@ -144,17 +140,25 @@ def of_run(run: Run) -> str:
     levels = sorted(int(n.rpartition("_")[2]) for n in curves if n.startswith("sage/prompts/level_"))
     by_level = {f"sage/prompts/level_{k}": (f"level {k}", level_color(k)) for k in levels if k}
     phases = {f"timing_s/{name}": style for name, style in PHASES.items()}
+    if whole := curves.get("timing_s/step"):
+        known = [curves.get(name, {}) for name in phases]
+        curves["other"] = {step: max(0.0, s - sum(k.get(step, 0.0) for k in known)) for step, s in whole.items()}
+        phases["other"] = ("other", COLORS["grpo"])
     kinds = ("plain", COLORS["grpo"]), ("hinted", COLORS["sage"])
 
     def two(title: str, name: str) -> str:
-        series = [Series(k, themed(c), smooth({s: (v, v, v) for s, v in curves.get(f"{name}/{k}", {}).items()})) for k, c in kinds]
+        series = [
+            Series(k, themed(c), smooth({s: (v, v, v) for s, v in curves.get(f"{name}/{k}", {}).items()}))
+            for k, c in kinds
+        ]
         return line_chart(title, series, show_legend=True)
 
     return "".join(
         [
             stack_chart("Prompts of a batch with a hint, by level (Fig. 6)", steps, layers(by_level)),
             stack_chart("Tokens of a step, by kind", steps, layers({f"sage/tokens/{k}": v for k, v in KINDS.items()})),
-            stack_chart("Seconds, summed over prompts, by kind", steps, layers({f"sage/seconds/{k}": v for k, v in KINDS.items()})),
+            stack_chart("Seconds, summed over prompts, by kind", steps, layers(
+                {f"sage/seconds/{k}": v for k, v in KINDS.items()})),
             stack_chart("Wall seconds of a step, by phase", steps, layers(phases)),
             stack_chart("Hint requests of a step, by outcome", steps, layers(
                 {f"sage/hint_requests/{o}": (o.replace("_", " "), c) for o, c in OUTCOMES.items()})),
@@ -179,19 +183,19 @@ def success_by_level(entries: Sequence[Entry], windows: int = 12) -> str:
             own[e.step // width] = good + g.successes, n + sum(not r.reference for r in g.rollouts)
     panels = []
     for level, own in sorted(counts.items()):
-        points = [((w + 0.5) * width, g / n, g / n, g / n) for w, (g, n) in sorted(own.items()) if n]
-        text = "without a hint" if level == 0 else f"level {level}"
+        points = [(min(last, (w + 0.5) * width), g / n, g / n, g / n) for w, (g, n) in sorted(own.items()) if n]
+        text = "no hint" if level == 0 else f"level {level}"
         panels.append(line_chart(f"Success of rollouts, {text}", [Series(text, "var(--accent)", points)], percent, 1.0))
     return "".join(panels)
 
 
-def gate_and_energy(entries: Sequence[Entry]) -> tuple[str, str]:
-    """Measured groups beside Eq. 7 and Eq. 17 by level, and a sentence on what was left out."""
+def gate_and_energy(entries: Sequence[Entry]) -> tuple[str, str, str]:
+    """Measured groups beside Eq. 7, and beside Eq. 17, by level; a sentence on what was left out."""
     size, bins, other = measure(entries)
-    panels = []
+    gates, energies = [], []
     for level in sorted({b.level for b in bins}):
         own = [b for b in bins if b.level == level]
-        text = "without a hint" if level == 0 else f"level {level}"
+        text = "no hint" if level == 0 else f"level {level}"
         mixed, energy = [], []
         for b in own:
             earlier = b.earlier if b.earlier == NEW else f"earlier success {b.earlier}"
@@ -201,7 +205,7 @@ def gate_and_energy(entries: Sequence[Entry]) -> tuple[str, str]:
             energy.append((flat, b.earlier == NEW, f"{tip}, energy {b.variance:.3f}"))
         gate = partial(gate_probability, group_size=size)
         centered = partial(expected_centered_energy, group_size=size)
-        panels.append(curve_chart(f"Mixed groups and u(p), {text}", gate, mixed, 1.0, percent))
-        panels.append(curve_chart(f"Centred energy (Eq. 17), {text}", centered, energy, 0.25, number))
+        gates.append(curve_chart(f"Mixed groups and u(p), {text}", gate, mixed, 1.0, percent))
+        energies.append(curve_chart(f"Centred energy (Eq. 17), {text}", centered, energy, 0.25, number))
     left_out = f" {other:,} groups of another size than {size} are left out." if other else ""
-    return "".join(panels), left_out
+    return "".join(gates), "".join(energies), left_out

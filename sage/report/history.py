@@ -74,7 +74,7 @@ def kept_group(visit: Visit) -> Group:
 def history_table(path: str | Path) -> pa.Table:
     """One row a group, discarded ones included, in the order of the history.
 
-    Rewards and dead are of all rows of the group; rollouts, correct and tokens leave out a reference put into it (LUFFY).
+    Rewards and dead are of all rows of the group; rollouts, correct and tokens are without a reference in it (LUFFY).
 
     Raises:
         ValueError: as `read_history`.

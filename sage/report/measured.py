@@ -71,7 +71,7 @@ def measure(entries: Iterable[Entry]) -> tuple[int, list[Bin], int]:
         entries: visits in the order of training.
 
     Returns:
-        The commonest group size G; its bins by level, non-empty ones only; how many groups of another size were left out.
+        The commonest group size G; its non-empty bins by level; how many groups of another size were left out.
     """
     sorted_groups: dict[tuple[int, str], list[Group]] = defaultdict(list)
     past: dict[tuple[str, int], tuple[int, int]] = {}

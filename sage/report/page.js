@@ -1,7 +1,7 @@
 "use strict";
 // The table draws only the rows in view; a prompt's texts are unpacked when it is chosen.
 const data = JSON.parse(document.getElementById("data").textContent);
-const ROW = 40, STRIP = 24, SPARE = 8;
+const ROW = 40, SPARE = 8, NARROW = matchMedia("(max-width: 640px)").matches, STRIP = NARROW ? 12 : 24;
 const $ = (id) => document.getElementById(id);
 const el = (name, attributes = {}, ...children) => {
   const node = document.createElement(name);
@@ -21,17 +21,17 @@ const FILTERS = {
   "solved without a hint": (r) => r.solved === 2,
   "last visit with a hint": (r) => r.last > 0,
 };
-const SOLVED = ["never", "with hint", "without"];
+const SOLVED = ["never", "with hint", "without hint"];
 const COLUMNS = [
-  { key: "id", name: "prompt", width: "30%" },
+  { key: "id", name: "prompt", width: NARROW ? "auto" : "30%" },
   { key: "problem", name: "problem", width: "24%", less: true },
   { key: "visits", name: "visits", width: "8%", number: true, less: true },
-  { key: "strip", name: "levels and success", width: "200px" },
+  { key: "strip", name: NARROW ? "levels" : "levels and success", width: NARROW ? "116px" : "210px" },
   { key: "mean", name: "last success", width: "9%", number: true, less: true },
   { key: "tokens", name: "tokens", width: "9%", number: true, less: true },
-  { key: "solved", name: "solved", width: "92px" },
+  { key: "solved", name: "solved", width: "106px" },
 ];
-let run = 0, rows = [], shown = [], sortKey = null, down = false, chosen = null;
+let run = 0, rows = [], common = 0, shown = [], sortKey = null, down = false, chosen = null;
 
 function makeRows(index) {
   const t = data.runs[index].table;
@@ -100,7 +100,7 @@ function drawRows() {
   const made = [el("tr", { style: `height:${first * ROW}px` })];
   for (let at = first; at < last; at++) {
     const r = shown[at];
-    const button = el("button", { type: "button", textContent: r.id, "data-at": at, title: r.id });
+    const button = el("button", { type: "button", textContent: r.id.slice(common), "data-at": at, title: r.id });
     const cells = [el("td", {}, button)];
     if (hasProblem) cells.push(el("td", { className: "less", textContent: r.problem, title: r.problem }));
     cells.push(el("td", { className: "number less", textContent: r.visits }), strip(r),
@@ -171,6 +171,9 @@ async function choose(row, move) {
 function setRun(index) {
   run = index;
   rows = makeRows(run);
+  // A folder-like start that all ids share is left out of the table.
+  const start = rows.length ? rows[0].id.slice(0, rows[0].id.lastIndexOf("/") + 1) : "";
+  common = rows.every((r) => r.id.startsWith(start)) ? start.length : 0;
   document.querySelectorAll(".choose").forEach((s) => { s.value = run; });
   document.querySelectorAll("section.run").forEach((s) => { s.hidden = Number(s.dataset.run) !== run; });
   $("notes").replaceChildren(...data.runs[run].notes.map((n) => el("p", { className: "note", textContent: n })));

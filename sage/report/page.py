@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sage.report.charts import comparison, gate_and_energy, level_color, of_run, success_by_level, themed
-from sage.report.history import Entry
 from sage.report.hints import Example, examples, outcome_counts
+from sage.report.history import Entry
 from sage.report.prompts import PART, PromptData, prompt_data
 from sage.report.runs import Problem, Setup, Source
 from sage.tables.cells import label
@@ -22,10 +22,11 @@ HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """The browser itself refuses whatever is not in the file."""
 
-GATE_TEXT = """Each point is a bin of groups, sorted by their prompts' success at this level in <em>earlier</em> visits; the
-hollow one holds prompts without such a visit. Success and mixed groups are then counted in the groups themselves. Sorting
-groups by their own success would decide what is measured: at 0 and 1 none is mixed, elsewhere all are. Where the prompts of a
-bin differ, its point lies below the curve, since u(p) and p(1−p) are concave. Bars: 95% Wilson intervals."""
+GATE_TEXT = """Each point is a bin of groups, sorted by their prompts' success at this level in <em>earlier</em> visits;
+the hollow one holds prompts without such a visit. Success and mixed groups are then counted in the groups themselves.
+Sorting groups by their own success would decide what is measured: at 0 and 1 none is mixed, elsewhere all are. Where
+the prompts of a bin differ, its point lies below the curve, since u(p) and p(1−p) are concave. Bars: 95% Wilson
+intervals."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def total(run: Run, prefix: str) -> float | None:
 def overview(sources: Sequence[Source], runs: Sequence[Run]) -> str:
     """A row for each run: its last numbers."""
     tested = sorted({name for run in runs for name in run.accuracy})
-    head = ["run", "steps", *(f"test: {name}" for name in tested), "never solved", "tokens", "step time", "whole run"]
+    head = ["run", "steps", *(f"test: {name}" for name in tested), "never solved", "tokens", "all steps", "whole run"]
     rows = []
     for source, run in zip(sources, runs, strict=True):
         accuracy = [number(100 * run.accuracy[n] if n in run.accuracy else None, ".1f") for n in tested]
@@ -82,13 +83,14 @@ def hint_card(example: Example) -> str:
     else:
         now = f"states the answer in {len(example.leaks)} places" if example.leaks else "no leak found"
     bad = " bad" if example.leaks or example.recorded == "leak" else ""
+    name = escape(example.prompt_id)
     rate = f"{group.successes}/{len(group.rollouts)} correct"
     return (
-        f'<article class="hint"><header><b class="chip" style="--chip:{level_color(group.level)}">level {group.level}</b> '
-        f"step {example.step}, {rate}</header>"
+        f'<article class="hint"><header><b class="chip" style="--chip:var(--level-{min(group.level, 9)})">'
+        f"level {group.level}</b> step {example.step}, {rate}</header>"
         f"<blockquote>{marked(group.hint or '', example.leaks or ())}</blockquote>"
         f'<p class="verdict{bad}">When written: {escape(example.recorded)}. Guard now: {now}.</p>'
-        f'<p><a class="prompt" href="#" data-prompt="{escape(example.prompt_id)}">{escape(example.prompt_id)}</a></p></article>'
+        f'<p><a class="prompt" href="#" data-prompt="{name}">{name}</a></p></article>'
     )
 
 
@@ -109,7 +111,8 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any
 SHOWN = (
     "sage", "algorithm.adv_estimator", "algorithm.norm_adv_by_std_in_grpo", "data.train_files", "data.train_batch_size",
     "data.max_prompt_length", "data.max_response_length", "actor_rollout_ref.model.path",
-    "actor_rollout_ref.rollout.n", "actor_rollout_ref.rollout.temperature", "actor_rollout_ref.actor.ppo_mini_batch_size",
+    "actor_rollout_ref.rollout.n", "actor_rollout_ref.rollout.temperature",
+    "actor_rollout_ref.actor.ppo_mini_batch_size",
     "actor_rollout_ref.actor.clip_ratio_low", "actor_rollout_ref.actor.clip_ratio_high",
     "actor_rollout_ref.actor.use_kl_loss", "actor_rollout_ref.actor.optim.lr", "trainer.total_training_steps",
     "trainer.n_gpus_per_node", "trainer.nnodes",
@@ -121,10 +124,10 @@ def setup_text(setup: Setup) -> str:
     """Configuration and versions, and what is not known of them."""
 
     def table(items: Iterable[tuple[str, Any]]) -> str:
-        rows = "".join(
-            f'<tr><th scope="row">{escape(str(k))}</th><td>{escape(str(v))}</td></tr>' for k, v in items
+        rows = "".join(f'<tr><th scope="row">{escape(str(k))}</th><td>{escape(str(v))}</td></tr>' for k, v in items)
+        return (
+            f'<div class="wide" tabindex="0" role="region" aria-label="Settings"><table class=keys>{rows}</table></div>'
         )
-        return f'<div class="wide" tabindex="0" role="region" aria-label="Settings"><table class="keys">{rows}</table></div>'
 
     whole = list(flat(setup.config))
     first = [(k, v) for k, v in whole if any(k == name or k.startswith(f"{name}.") for name in SHOWN)] or whole
@@ -159,17 +162,20 @@ def render_run(
     own = f'<h3>Course</h3><div class="panels">{of_run(run)}</div>'
     prompts = None
     if entries:
-        gate, left_out = gate_and_energy(entries)
+        gates, energies, left_out = gate_and_energy(entries)
         outcomes, failures = outcome_counts(entries)
         found = examples(entries, problems, verifier)
         cards = "".join(hint_card(e) for e in found) or "<p>No hints in this run.</p>"
         dumps = source.path / "rollouts"
         prompts = prompt_data(entries, problems, dumps if dumps.is_dir() else None, wanted, runs)
         own += (
-            f'<h3>Success by level</h3><p class="note">Of all rollouts, discarded groups included. A level above 0 sees only '
-            f'prompts that the levels below it did not solve.</p><div class="panels">{success_by_level(entries)}</div>'
-            f'<h3>Gate and energy</h3><p class="note">{GATE_TEXT}{left_out}</p><div class="panels">{gate}</div>'
-            f"<h3>Hints</h3>{counts_text('Requests by outcome', outcomes)}{counts_text('Levels without a hint', failures)}"
+            '<h3>Success by level</h3><p class="note">Of all rollouts, discarded groups included. The levels see '
+            "different prompts: a hint goes to those that failed.</p>"
+            f'<div class="panels four">{success_by_level(entries)}</div>'
+            f'<h3>Gate and energy</h3><p class="note">{GATE_TEXT}{left_out}</p><div class="panels four">{gates}</div>'
+            f'<div class="panels four below">{energies}</div>'
+            f"<h3>Hints</h3>{counts_text('Requests by outcome', outcomes)}"
+            f"{counts_text('Levels without a hint', failures)}"
             f'<p class="note">Texts of refused hints are not in the history.</p><div class="hints">{cards}</div>'
         )
     else:

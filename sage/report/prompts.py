@@ -10,7 +10,7 @@ import base64
 import gzip
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ class PromptData:
     """What was cut or left out."""
 
 
+Cut = Callable[[str, int], str]
+"""Makes a text fit into a number of characters."""
+
+
 class Cutter:
     """Cuts long texts in the middle, since both ends matter, and counts them."""
 
@@ -60,7 +64,7 @@ def pack(value: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
-def details(entry: Entry, cut: Cutter | None) -> dict[str, Any]:
+def details(entry: Entry, cut: Cut | None) -> dict[str, Any]:
     """One visit; without texts where there is no cutter."""
     visit = entry.visit
     kept = kept_group(visit)
@@ -111,7 +115,9 @@ def prompt_data(
     texts = 0
     for prompt_id in sampled:
         row = problems.get(prompt_id)
-        size = sum(len(g.hint or "") for e in visits[prompt_id] for g in e.visit.groups) + len(row.problem if row else "")
+        size = sum(len(g.hint or "") for e in visits[prompt_id] for g in e.visit.groups) + len(
+            row.problem if row else ""
+        )
         keeps = prompt_id in wanted or size <= left
         left -= size if keeps else 0
         texts += keeps
@@ -121,12 +127,16 @@ def prompt_data(
             found[prompt_id] |= {"p": row.problem if keeps else None, "a": row.answer}
     notes = []
     if texts < len(visits):
-        notes.append(f"Hints and problem texts of {texts:,} of {len(visits):,} prompts, drawn by their ids, to bound the page.")
+        notes.append(
+            f"Hints and problem texts of {texts:,} of {len(visits):,} prompts, drawn by their ids, to bound the page."
+        )
     if dumps is not None:
         chosen = sampled[: max(1, ROLLOUT_PROMPTS // runs) + len(wanted)]
         notes += _add_rollouts(found, {i: visits[i] for i in chosen}, dumps, cut, wanted)
         if len(chosen) < len(visits):
-            notes.append(f"Rollouts of {len(chosen):,} of {len(visits):,} prompts, drawn by their ids; --prompt adds others.")
+            notes.append(
+                f"Rollouts of {len(chosen):,} of {len(visits):,} prompts, drawn by their ids; --prompt adds others."
+            )
     if cut.cut:
         notes.append(f"{cut.cut:,} long texts are cut in the middle; --prompt ID keeps those of a prompt whole.")
     ids = list(visits)
@@ -139,7 +149,11 @@ def _uncut(text: str, most: int) -> str:
 
 
 def _add_rollouts(
-    found: dict[str, dict[str, Any]], visits: Mapping[str, Sequence[Entry]], folder: Path, cut: Cutter, wanted: Sequence[str]
+    found: dict[str, dict[str, Any]],
+    visits: Mapping[str, Sequence[Entry]],
+    folder: Path,
+    cut: Cutter,
+    wanted: Sequence[str],
 ) -> list[str]:
     places = {e.uid: (prompt_id, k) for prompt_id, own in visits.items() for k, e in enumerate(own)}
     there = set()

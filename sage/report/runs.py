@@ -1,7 +1,8 @@
 """Run folders and recorded runs as one kind of record, for the report.
 
 A run's folder holds ``metrics*.jsonl``, ``sage_history.jsonl`` or both; ``rollouts/<step>.jsonl``
-(``trainer.rollout_data_dir``) and ``train.log`` where they were kept. ``seed<k>.json`` is a record of the embedded world.
+(``trainer.rollout_data_dir``) and ``train.log`` where they were kept. ``seed<k>.json`` is a record of the embedded
+world.
 """
 
 from __future__ import annotations
@@ -82,13 +83,15 @@ def find_sources(arguments: Iterable[str]) -> list[Source]:
     for argument in arguments:
         name, path = named(argument)
         path = path.resolve()
-        if path.suffix == ".json" and path.is_file() or is_run(path):
+        if (path.suffix == ".json" and path.is_file()) or is_run(path):
             paths = [path]
         else:
             paths = sorted({p.parent for n in (HISTORY, "metrics*.jsonl") for p in path.rglob(n)})
             paths += sorted(p for p in path.rglob("seed*.json") if p.parent.name != "eval")
         if not paths:
-            raise ValueError(f"{path}: no run; expected metrics.jsonl or {HISTORY} in it or below it, or a seed<k>.json")
+            raise ValueError(
+                f"{path}: no run; expected metrics.jsonl or {HISTORY} in it or below it, or a seed<k>.json"
+            )
         if name and len(paths) > 1:
             raise ValueError(f"{argument}: {len(paths)} runs below {path}; name them one by one")
         for run in paths:

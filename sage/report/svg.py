@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from statistics import fmean
 
 WIDTH, HEIGHT = 360, 216
@@ -72,8 +73,10 @@ def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     if len(points) <= most:
         return list(points)
     edges = [round(i * len(points) / most) for i in range(most + 1)]
-    parts = [points[a:b] for a, b in zip(edges, edges[1:], strict=False)]
-    return [(fmean(p[0] for p in c), fmean(p[1] for p in c), fmean(p[2] for p in c), fmean(p[3] for p in c)) for c in parts]
+    parts = [points[a:b] for a, b in pairwise(edges)]
+    return [
+        (fmean(p[0] for p in c), fmean(p[1] for p in c), fmean(p[2] for p in c), fmean(p[3] for p in c)) for c in parts
+    ]
 
 
 def _frame(axes: Axes, x_label: str, y_text: Callable[[float], str], whole_x: bool) -> str:
@@ -96,14 +99,16 @@ def figure(title: str, body: str, summary: str, legend: str = "") -> str:
     """A panel: heading, legend above the drawing, drawing with a description for screen readers."""
     return (
         f'<figure class="panel"><figcaption>{escape(title)}</figcaption>{legend}'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {summary}")}">{body}</svg></figure>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {summary}")}">{body}</svg>'
+        "</figure>"
     )
 
 
 def legend(series: Sequence[Series]) -> str:
     """A list of names, each with a stroke of its colour."""
     items = "".join(
-        f'<li><i style="background:{s.color}"{" class=dash" if s.dashed else ""}></i>{escape(s.name)}</li>' for s in series
+        f'<li><i style="background:{s.color}"{" class=dash" if s.dashed else ""}></i>{escape(s.name)}</li>'
+        for s in series
     )
     return f'<ul class="legend">{items}</ul>'
 
@@ -153,7 +158,9 @@ def line_chart(
     return figure(title, "".join(body), words, legend(drawn) if show_legend else "")
 
 
-def stack_chart(title: str, steps: Sequence[float], layers: Sequence[Series], y_text: Callable[[float], str] = number) -> str:
+def stack_chart(
+    title: str, steps: Sequence[float], layers: Sequence[Series], y_text: Callable[[float], str] = number
+) -> str:
     """Layers on top of each other, the first one lowest; layers without any value are left out.
 
     Args:
@@ -176,7 +183,8 @@ def stack_chart(title: str, steps: Sequence[float], layers: Sequence[Series], y_
     for s, top in zip(there, tops, strict=True):
         outline = list(zip(xs, top, strict=True)) + list(zip(reversed(xs), reversed(below), strict=True))
         body.append(
-            f'<path class="layer" style="fill:{s.color}" d="{axes.path(outline)}Z"><title>{escape(s.name)}</title></path>'
+            f'<path class="layer" style="fill:{s.color}" d="{axes.path(outline)}Z">'
+            f"<title>{escape(s.name)}</title></path>"
         )
         below = top
     total = [sum(p[1] for p in s.points) for s in there]
