@@ -26,7 +26,7 @@ from sage.opchain.build_data import build
 ROOT = Path(__file__).parents[2]
 MODELS = {"llama-3.2-3b": 8, "qwen2.5-7b": 8, "qwen3-4b": 4}
 """G of each model."""
-METHODS = ("grpo", "sage", "sage-light", "sage-calibrated", "dapo", "luffy", "scaf-grpo")
+METHODS = ("grpo", "sage", "sage-light", "sage-calibrated", "sage-probe", "dapo", "luffy", "scaf-grpo")
 ENGINES = {"": "fsdp2", "_megatron": "megatron"}
 
 
