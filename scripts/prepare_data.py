@@ -46,7 +46,10 @@ def source_of(args: argparse.Namespace) -> tuple[Source, adapters.Adapter, list[
         wanted = [columns.problem, columns.answer, columns.prompt_id, columns.data_source]
         if not args.allow_missing_solution:
             wanted.append(columns.solution)
-        Files(files).require([column for column in wanted if column])
+        Files(files).require(
+            [column for column in wanted if column],
+            "name the columns with --problem-column, --solution-column and so on, or add --allow-missing-solution",
+        )
         name = args.data_source or files[0].stem
         return Files(files), adapters.table_adapter(columns, name, args.allow_missing_solution), files
     if args.command == "openr1":
@@ -56,7 +59,7 @@ def source_of(args: argparse.Namespace) -> tuple[Source, adapters.Adapter, list[
     if args.local:
         files = expand(args.local)
         if args.command == "openr1":
-            Files(files).require(needed)
+            Files(files).require(needed, f"give the Parquet files of {adapters.OPENR1}")
         return Files(files, needed), adapt, files
     return Hub(args.name, args.config, args.split, args.revision, needed), adapt, []
 
@@ -167,6 +170,7 @@ def run_benchmarks(args: argparse.Namespace) -> int:
     if absent := [name for name in wanted if name not in files.found]:
         raise ValueError(f"{args.folder} has no file of {', '.join(absent)}; it has {', '.join(files.found)}")
     benchmarks = files.load(wanted)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     rows = write_benchmarks(benchmarks, args.out, args.system_prompt)
     print("  ".join(f"{name} {len(problems)}" for name, problems in benchmarks.items()), f"= {rows} rows -> {args.out}")
     return 0

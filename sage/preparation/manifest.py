@@ -41,8 +41,10 @@ def manifest_path(out: Path) -> Path:
 
 def file_record(path: Path) -> dict[str, Any]:
     """Name, size in bytes and sha256 of a file."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
+        while block := file.read(1 << 20):
+            digest.update(block)
     return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
 
 

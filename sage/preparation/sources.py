@@ -89,7 +89,7 @@ class Files:
             return None
         return sum(_parquet(file).metadata.num_rows for file in self._files)
 
-    def require(self, columns: Sequence[str]) -> None:
+    def require(self, columns: Sequence[str], advice: str) -> None:
         """Look for columns in the first rows, before anything is prepared.
 
         Raises:
@@ -98,7 +98,9 @@ class Files:
         first = [row for row in islice(self.read(None), 100) if not isinstance(row, Unreadable)]
         have = list(dict.fromkeys(column for row in first for column in row))
         if missing := [column for column in columns if column not in have]:
-            raise ValueError(f"{self._files[0]}: no column {missing[0]!r}; it has {', '.join(have) or 'no row'}")
+            raise ValueError(
+                f"{self._files[0]}: no column {missing[0]!r}; it has {', '.join(have) or 'no row'}: {advice}"
+            )
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "files", "files": [str(file) for file in self._files]}

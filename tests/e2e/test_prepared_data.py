@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,11 +18,11 @@ from tests.e2e.conftest import ROOT, Run, train
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
 
 
-class EvenLength(MathVerifier):
-    """Groups with a signal from a model that cannot solve a word problem: a response of even length is correct."""
+class OneInTen(MathVerifier):
+    """One response in ten is correct: some groups have a signal, though the model cannot solve word problems."""
 
     def is_correct(self, response: str, answer: str) -> bool:
-        return len(response) % 2 == 0
+        return zlib.crc32(response.encode()) % 10 == 0
 
 
 def longer_model(folder: Path, length: int = 1024) -> Path:
@@ -67,7 +68,7 @@ def run(tmp_path_factory, prepared) -> Run:
         tmp_path_factory.mktemp("run"),
         prepared,
         f"actor_rollout_ref.model.path={model}",
-        "sage.verifier=tests.e2e.test_prepared_data:EvenLength",
+        "sage.verifier=tests.e2e.test_prepared_data:OneInTen",
         "sage.prompts=math",
         "data.max_prompt_length=512",
         "actor_rollout_ref.rollout.max_model_len=1024",
@@ -86,6 +87,12 @@ def test_the_rows_of_the_file_are_trained_on(run, prepared):
     inputs = {row["input"] for step in (1, 2) for row in run.dump("rollouts", step) if not row["uid"].startswith("pad")}
     assert all(r"\boxed{}" in text and "Ann has" in text for text in inputs)
     assert all(run.metrics[step]["actor/grad_norm"] > 0 for step in (1, 2))
+
+
+def test_hints_are_asked_for_with_the_solutions_of_the_file(run):
+    asked = [request for line in run.history for request in line["requests"]]
+    assert asked and all(request["tokens"] > 0 for request in asked)
+    assert not any(run.metrics[step]["sage/hint_missing/no_solution"] for step in (1, 2))
 
 
 def test_the_benchmark_file_is_validated_on_by_name(run):
