@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import hydra
 import ray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
@@ -18,6 +18,9 @@ from recipe.sage.settings import check_run, describe_run
 
 FORWARDED = ("PYTHONPATH", "TENSORBOARD_DIR", "VERL_FILE_LOGGER_PATH")
 """What the launch scripts set. Workers of a running Ray cluster have the environment of `ray start`, not ours."""
+FILES = ("data.train_files", "data.val_files", "sage.prompts", "sage.hint_source")
+FOLDERS = ("actor_rollout_ref.model.path", "trainer.resume_from_path")
+"""Keys of what workers read."""
 
 
 class SageTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
@@ -37,6 +40,18 @@ def forward_environment(config: DictConfig, environ: Mapping[str, str]) -> None:
             OmegaConf.update(config, key, environ[name], force_add=True)
 
 
+def make_paths_absolute(config: DictConfig) -> None:
+    """Ray's workers may run in another folder than this process; what is no path here is a name and stays."""
+    for key in (*FILES, *FOLDERS):
+        is_one = os.path.isfile if key in FILES else os.path.isdir
+        value = OmegaConf.select(config, key)
+        if isinstance(value, ListConfig):
+            OmegaConf.update(config, key, [os.path.abspath(path) for path in value])
+        elif value is not None and is_one(value):
+            OmegaConf.update(config, key, os.path.abspath(value))
+    config.trainer.default_local_dir = os.path.abspath(config.trainer.default_local_dir)  # to be made
+
+
 @hydra.main(config_path="config", config_name="sage_trainer", version_base=None)
 def main(config: DictConfig) -> None:
     """Check the run, say what it will do, and hand it to verl, which joins the Ray cluster of RAY_ADDRESS if set."""
@@ -46,6 +61,7 @@ def main(config: DictConfig) -> None:
         raise ValueError("; ".join(problems))
     validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     print(describe_run(config, sage, report), flush=True)
+    make_paths_absolute(config)
     forward_environment(config, os.environ)
     run_ppo(config, task_runner_class=ray.remote(SageTaskRunner))
 

@@ -18,7 +18,7 @@ from verl.workers.config import FSDPActorConfig, McoreActorConfig, PolicyLossCon
 
 from recipe.sage import algorithm, dry_run  # noqa: F401  (registers the luffy loss)
 from recipe.sage.checks import check_machine, model_parallel
-from recipe.sage.main_sage import forward_environment
+from recipe.sage.main_sage import forward_environment, make_paths_absolute
 from recipe.sage.settings import check_run, why_not_skip
 from sage.budget import KNOWN_SHAPES
 from sage.opchain.build_data import build
@@ -331,6 +331,18 @@ def test_workers_of_a_running_cluster_get_what_the_scripts_set(data):
     runtime = run.ray_kwargs.ray_init.runtime_env
     assert dict(runtime.env_vars) == {"PYTHONPATH": "/code", "VERL_FILE_LOGGER_PATH": "/out/m.jsonl"}
     assert OmegaConf.merge({"env_vars": {"NCCL_DEBUG": "WARN"}}, runtime).env_vars.NCCL_DEBUG == "WARN"  # as verl does
+
+
+def test_paths_that_exist_here_become_absolute_and_names_stay(data, monkeypatch):
+    monkeypatch.chdir(data)
+    files = ["data.train_files=[train.parquet]", "data.val_files=test.parquet", "sage.hint_source=test.parquet"]
+    (data / "math").mkdir()  # not sage.prompts=math
+    run = changed(data, *files, "trainer.default_local_dir=new")
+    make_paths_absolute(run)
+    assert run.data.train_files == [f"{data}/train.parquet"]
+    assert run.data.val_files == run.sage.hint_source == f"{data}/test.parquet"
+    assert run.trainer.default_local_dir == f"{data}/new"
+    assert (run.actor_rollout_ref.model.path, run.sage.prompts) == ("Qwen/Qwen2.5-7B-Instruct", "math")
 
 
 def test_a_dry_run_prints_configuration_and_arithmetic(data, capsys):
