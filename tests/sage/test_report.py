@@ -37,10 +37,10 @@ WORDS = (
 
 
 def make_visit(prompt_id: str, skill: float, rng: random.Random, hint_words: int = 8) -> Visit:
-    """Algorithm 1 on a prompt whose success probability is ``skill`` and grows by 0.2 a level, G = 8."""
+    """Algorithm 1 on a prompt whose success probability is ``skill`` and grows by 0.06 a level, G = 8."""
     groups: list[Group] = []
     for level in range(4):
-        p = min(1.0, skill + 0.2 * level)
+        p = min(1.0, skill + 0.06 * level)
         outcomes = [rng.random() < p for _ in range(8)]
         rollouts = tuple(Rollout(float(o), o, rng.randint(20, 60)) for o in outcomes)
         hint = " ".join(rng.choices(WORDS, k=hint_words)) if level else None
