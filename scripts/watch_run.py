@@ -1,14 +1,18 @@
-"""Run a training command with its output in a log, one progress line a step on the terminal, and a limit on silence.
+"""Run a training command with its output in a log and its progress on the terminal, or follow one that is running.
 
     python scripts/watch_run.py --steps 80 --log run/train.log -- python -m recipe.sage.main_sage ...
+    python scripts/watch_run.py --follow run
 
-The steps are read from verl's file logger (VERL_FILE_LOGGER_PATH). A run that writes nothing to its log for --silence
-seconds is stopped: a vLLM worker that dies during weight sync would otherwise hang it. Exits with the command's status.
+The steps are read from verl's file logger (VERL_FILE_LOGGER_PATH, or metrics*.jsonl in the followed folder). On a
+terminal the metrics are shown with their course, elsewhere as one line a step. A command that writes nothing to its log
+for --silence seconds is stopped: a vLLM worker that dies during weight sync would otherwise hang it. Exits with the
+command's status. Ctrl-C ends a command, and ends only the view of a followed run.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -18,9 +22,11 @@ import time
 from pathlib import Path
 
 
-def describe(step: int, steps: int, data: dict[str, float], seconds: float, left: float) -> str:
+def describe(step: int, steps: int | None, data: dict[str, float], seconds: float, left: float | None) -> str:
     """One line for one step."""
-    parts = [f"step {step:4d}/{steps}", f"{seconds:5.1f} s", f"left {left / 60:4.1f} min"]
+    parts = [f"step {step:4d}" + (f"/{steps}" if steps else ""), f"{seconds:5.1f} s"]
+    if left is not None:
+        parts.append(f"left {left / 60:4.1f} min")
     if "sage/groups/accuracy" in data:
         parts.append(f"train accuracy {data['sage/groups/accuracy']:.2f}")
         parts.append(f"hinted {data['sage/hint_usage']:4.0%}")
@@ -48,6 +54,9 @@ class Progress:
                 self.position += len(line.encode())
                 self._show(json.loads(line))
 
+    def close(self) -> None:
+        pass
+
     def _show(self, record: dict[str, object]) -> None:
         now = time.time()
         step = int(str(record["step"]))
@@ -60,6 +69,66 @@ class Progress:
         assert isinstance(data, dict)
         print("  " + describe(step, self.steps, data, now - self.last, rate * (self.steps - step)), flush=True)
         self.last = now
+
+
+class Screen:
+    """Shows the metrics files of a folder on the terminal, with their course."""
+
+    def __init__(self, folder: Path, steps: int | None) -> None:
+        from rich.live import Live
+
+        self.folder, self.steps = folder, steps
+        self.seen: list[tuple[Path, int]] = []
+        self.live = Live(f"{folder.name}: no step yet", auto_refresh=False)
+        self.live.start()
+
+    def show_new(self) -> None:
+        from sage.report.live import view
+        from sage.tables.collect import read_metrics
+
+        there = [(path, path.stat().st_size) for path in sorted(self.folder.glob("metrics*.jsonl"))]
+        if there != self.seen:
+            self.seen = there
+            self.live.update(view(self.folder.name, read_metrics(self.folder), self.steps), refresh=True)
+
+    def close(self) -> None:
+        self.live.stop()
+
+
+def has_screen() -> bool:
+    """Whether the output is a terminal, and what draws on it is installed."""
+    return sys.stdout.isatty() and importlib.util.find_spec("rich") is not None
+
+
+class Lines:
+    """Prints a line for each step of a folder's metrics files."""
+
+    def __init__(self, folder: Path, steps: int | None) -> None:
+        self.folder, self.steps, self.last = folder, steps, -1
+
+    def show_new(self) -> None:
+        from sage.tables.collect import read_metrics
+
+        for step, data in read_metrics(self.folder).items():
+            if step > self.last:
+                print("  " + describe(step, self.steps, data, data.get("timing_s/step", 0.0), None), flush=True)
+                self.last = step
+
+    def close(self) -> None:
+        pass
+
+
+def follow(folder: Path, steps: int | None) -> int:
+    """Show a run that another process writes, until Ctrl-C."""
+    shown = Screen(folder, steps) if has_screen() else Lines(folder, steps)
+    try:
+        while True:
+            shown.show_new()
+            time.sleep(1)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        shown.close()
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -77,13 +146,21 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--follow", type=Path, metavar="FOLDER", help="show the run of this folder")
+    parser.add_argument("--steps", type=int, help="steps of the whole run")
+    parser.add_argument("--log", type=Path)
     parser.add_argument("--silence", type=float, default=300.0, help="stop after this many seconds without output")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
-    progress = Progress(Path(os.environ["VERL_FILE_LOGGER_PATH"]), args.steps)
+    if args.follow:
+        if command or not args.follow.is_dir():
+            parser.error(f"--follow {args.follow}: " + ("takes no command" if command else "no such folder"))
+        return follow(args.follow, args.steps)
+    if not (command and args.steps and args.log):
+        parser.error("needs --steps, --log and a command, or --follow FOLDER")
+    metrics = Path(os.environ["VERL_FILE_LOGGER_PATH"])
+    progress = Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps)
     with open(args.log, "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
@@ -98,6 +175,8 @@ def main() -> int:
     except KeyboardInterrupt:
         stop(process)
         return 130
+    finally:
+        progress.close()
     if process.returncode:
         lines = args.log.read_text(encoding="utf-8", errors="replace").splitlines()
         print("\n".join(lines[-40:]), f"\nfailed with status {process.returncode}; whole log: {args.log}", sep="")

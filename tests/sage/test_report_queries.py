@@ -15,7 +15,7 @@ QUERIES = dict(re.findall(r"```sql\n-- (\w+)\n(.+?)```", DOCS, re.DOTALL))
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory) -> Path:
-    return write_run(tmp_path_factory.mktemp("run") / "sage", prompts=30, steps=12) / "sage_history.jsonl"
+    return write_run(tmp_path_factory.mktemp("run") / "sage", prompts=100, steps=12) / "sage_history.jsonl"
 
 
 @pytest.fixture(scope="module")
