@@ -19,7 +19,7 @@ from statistics import fmean, median
 from sage.simulator.engine import StepTimes
 from sage.simulator.measured import Measured
 from sage.simulator.simulate import Machine, lower_bound, simulate
-from sage.simulator.strategies import STRATEGIES, Kind
+from sage.simulator.strategies import STRATEGIES, Kind, Strategy
 from sage.simulator.world import Lengths, World
 
 ASSUMED = StepTimes(((1, 0.01205), (256, 0.0248)), 3e-5)
@@ -45,11 +45,11 @@ def lengths(parser: argparse.ArgumentParser, values: list[float]) -> Lengths:
     return Lengths(median_length, sigma, int(cap))
 
 
-def table(world: World, machine: Machine, names: list[str], seeds: int, rest: float) -> None:
+def table(world: World, machine: Machine, strategies: list[Strategy], seeds: int, rest: float) -> None:
     """One line a strategy; medians over the seeds of ratios within a seed, means of the shares."""
     worlds = [replace(world, seed=seed) for seed in range(seeds)]
     bounds = [lower_bound(each, machine) for each in worlds]
-    results = {name: [simulate(each, STRATEGIES[name], machine) for each in worlds] for name in names}
+    results = {each.name: [simulate(world, each, machine) for world in worlds] for each in strategies}
     grpo = results.get("grpo") or [simulate(each, STRATEGIES["grpo"], machine) for each in worlds]
     work, path = median(b.work for b in bounds), median(b.critical_path for b in bounds)
     load = world.prompts * world.group_size / machine.engines / machine.slots
@@ -88,6 +88,8 @@ def main() -> int:
     parser.add_argument("--hints", type=float, nargs=3, default=[300, 0.5, 1024], metavar=LENGTHS,
                         help="lengths of the answers to hint requests")  # fmt: skip
     parser.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
+    parser.add_argument("--patience", type=float, nargs="+", default=[],
+                        help="further values of sage.patience, for sage and sage-calibrated")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, help="batches")
     parser.add_argument("--rest", type=float, default=0.7,
                         help="the rest of a GRPO step (log-probs, update, weights), in its rollout phases")  # fmt: skip
@@ -100,6 +102,10 @@ def main() -> int:
         times = replace(times, decode=tuple(sorted(args.decode)))
     if args.prefill_token is not None:
         times = replace(times, prefill_token=args.prefill_token)
+    strategies = [STRATEGIES[name] for name in args.strategies] + [
+        Strategy(f"{schedule}, {patience}", schedule, patience=patience)
+        for schedule, patience in itertools.product(("sage", "sage-calibrated"), args.patience)
+    ]
     for prompts, size, gpus, collapse in itertools.product(args.prompts, args.group_size, args.gpus, args.collapse):
         if gpus % args.gpus_per_engine:
             parser.error(f"--gpus {gpus} must be a multiple of --gpus-per-engine {args.gpus_per_engine}")
@@ -109,7 +115,7 @@ def main() -> int:
             )
         except ValueError as error:
             parser.error(str(error))
-        table(world, Machine(times, gpus // args.gpus_per_engine, args.slots), args.strategies, args.seeds, args.rest)
+        table(world, Machine(times, gpus // args.gpus_per_engine, args.slots), strategies, args.seeds, args.rest)
     return 0
 
 
