@@ -109,7 +109,7 @@ def measure_agreement(pairs: Sequence[Pair]) -> list[dict]:
     start = time.monotonic()
     for begin in range(0, len(pairs), BATCH):
         chunk = pairs[begin : begin + BATCH]
-        ours = grade(verifier, [(pair.response, pair.answer) for pair in chunk])
+        ours = _ours(verifier, chunk)
         theirs = [ask_math_verify(pair) for pair in chunk]
         records += [
             asdict(pair) | {"ours": a, "math_verify": b} for pair, a, b in zip(chunk, ours, theirs, strict=True)
@@ -185,7 +185,7 @@ def _timed(call: Callable[[], T]) -> tuple[T, float]:
     return call(), time.perf_counter() - start
 
 
-def make_batch(pairs: Sequence[Pair], seed: int = 0) -> list[Pair]:
+def make_batch(pairs: Sequence[Pair], seed: int) -> list[Pair]:
     """1024 answers, half of them right, none of them multiple choice."""
     rng = random.Random(seed)
     open_ended = [pair for pair in pairs if pair.file not in ("mmlu_pro", "gpqa")]
@@ -194,31 +194,29 @@ def make_batch(pairs: Sequence[Pair], seed: int = 0) -> list[Pair]:
     return rng.sample([*right, *wrong], BATCH)
 
 
-def measure_throughput(batch: Sequence[Pair], repetitions: int) -> list[dict]:
-    """Seconds of every way to grade the batch, interleaved."""
+def measure_throughput(pairs: Sequence[Pair], repetitions: int) -> list[dict]:
+    """Seconds of every way to grade a batch, interleaved; another batch in every repetition."""
     kept = MathVerifier()
     _right(kept, 1)
 
-    def ours(verifier: MathVerifier) -> list[bool]:
-        return grade(verifier, [(pair.response, pair.answer) for pair in batch])
-
-    def started() -> list[bool]:
+    def started(batch: Sequence[Pair]) -> list[bool]:
         verifier = MathVerifier()
-        verdicts = ours(verifier)
+        verdicts = _ours(verifier, batch)
         verifier.close()
         return verdicts
 
-    ways: dict[str, Callable[[], list[bool]]] = {
-        "pool kept": lambda: ours(kept),
+    ways: dict[str, Callable[[Sequence[Pair]], list[bool]]] = {
+        "pool kept": partial(_ours, kept),
         "pool started for the batch": started,
-        f"fresh pool for every {CALL}, forked": lambda: _fresh_pools("fork", batch),
-        f"fresh pool for every {CALL}, spawned": lambda: _fresh_pools("spawn", batch[:SPAWNED]),
+        f"fresh pool for every {CALL}, forked": partial(_fresh_pools, "fork"),
+        f"fresh pool for every {CALL}, spawned": lambda batch: _fresh_pools("spawn", batch[:SPAWNED]),
     }
     records = []
     for repetition in range(repetitions):
+        batch = make_batch(pairs, seed=repetition)
         for name, way in ways.items():
             _parsed.cache_clear()
-            verdicts, seconds = _timed(way)
+            verdicts, seconds = _timed(partial(way, batch))
             right = sum(verdict == pair.same for verdict, pair in zip(verdicts, batch, strict=False))
             records.append(
                 {
@@ -232,6 +230,10 @@ def measure_throughput(batch: Sequence[Pair], repetitions: int) -> list[dict]:
             )
     kept.close()
     return records
+
+
+def _ours(verifier: MathVerifier, pairs: Sequence[Pair]) -> list[bool]:
+    return grade(verifier, [(pair.response, pair.answer) for pair in pairs])
 
 
 def _fresh_pools(method: str, batch: Sequence[Pair]) -> list[bool]:
@@ -283,10 +285,9 @@ def main() -> None:
     if not golds:
         parser.error(f"--data {args.data}: none of the known files is there; see benchmarks/golds.py")
     pairs = make_pairs(golds, args.every)
-    batch = make_batch(pairs)
-    cheap = sum(compare_cheaply(pair.candidate, pair.answer) is not None for pair in batch)
+    cheap = sum(compare_cheaply(pair.candidate, pair.answer) is not None for pair in make_batch(pairs, seed=0))
     print(f"{available_cores()} cores; {cheap} of {BATCH} answers are decided by text or plain numbers")
-    throughput = measure_throughput(batch, args.repetitions)
+    throughput = measure_throughput(pairs, args.repetitions)
     print_table(summarise(throughput))
     slow = measure_slow(timeout=5.0)
     print_table(slow)

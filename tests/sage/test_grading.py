@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from recipe.sage import reward
 from sage.grading import GradingPool, available_cores
 from sage.verify import MathVerifier, grade
 
@@ -216,3 +217,13 @@ def test_a_loop_off_the_main_thread_can_await_verdicts(verifier: MathVerifier) -
     thread.start()
     thread.join()
     assert found == [[True, False] * 10]
+
+
+@pytest.mark.parametrize(("cores", "workers", "processes"), [(2, 8, 1), (12, 8, 2), (64, 8, 8), (64, 1, 64)])
+def test_reward_workers_divide_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, processes: int
+) -> None:
+    monkeypatch.setattr(reward, "available_cores", lambda: cores)
+    verifier = reward._verifier.__wrapped__("math", workers)
+    assert isinstance(verifier, MathVerifier)
+    assert verifier._settings[2] == processes
