@@ -27,6 +27,7 @@ from sage.report.runs import (
     training_file,
 )
 from sage.tables import figures
+from sage.tables.cells import label
 from sage.tables.collect import Results, Run
 from sage.tables.plot import write_figure
 from sage.verify import load_verifier
@@ -79,7 +80,7 @@ def main() -> int:
             raise ValueError(f"--prompt {' '.join(lacking)}: in none of the histories")
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    title = "SAGE report: " + ", ".join(dict.fromkeys(source.method for source in sources))
+    title = "SAGE report: " + ", ".join(dict.fromkeys(label(source.method) for source in sources))
     page = render(title, sources, runs, pages, notes)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(page, encoding="utf-8")

@@ -12,6 +12,7 @@ from sage.report.svg import (
     Point,
     Series,
     curve_chart,
+    grid,
     legend,
     line_chart,
     missing,
@@ -42,6 +43,8 @@ PHASES = {
     "update_weights": ("weights to the engine", COLORS["luffy"]),
 }
 """Phases of a step in verl's timing_s/*; the rest of timing_s/step is "other"."""
+FEW = 10
+"""Bins of fewer groups are drawn pale."""
 OUTCOMES = {
     "used": COLORS["sage-light"],
     "redacted": COLORS["luffy"],
@@ -114,7 +117,7 @@ def comparison(runs: Mapping[str, Sequence[Run]]) -> str:
         panel("Response length, rows without a hint (tokens)", curve("sage/response_length/plain"), as_percent=False),
     ]
     names = [Series(label(m), *styles[m][:1], (), styles[m][1]) for m in runs]
-    return legend(names) + f'<div class="panels">{"".join(panels)}</div>'
+    return legend(names) + grid(panels)
 
 
 def level_color(level: int) -> str:
@@ -153,7 +156,7 @@ def of_run(run: Run) -> str:
         ]
         return line_chart(title, series, show_legend=True)
 
-    return "".join(
+    return grid(
         [
             stack_chart("Prompts of a batch with a hint, by level (Fig. 6)", steps, layers(by_level)),
             stack_chart("Tokens of a step, by kind", steps, layers({f"sage/tokens/{k}": v for k, v in KINDS.items()})),
@@ -186,7 +189,7 @@ def success_by_level(entries: Sequence[Entry], windows: int = 12) -> str:
         points = [(min(last, (w + 0.5) * width), g / n, g / n, g / n) for w, (g, n) in sorted(own.items()) if n]
         text = "no hint" if level == 0 else f"level {level}"
         panels.append(line_chart(f"Success of rollouts, {text}", [Series(text, "var(--accent)", points)], percent, 1.0))
-    return "".join(panels)
+    return grid(panels, "four")
 
 
 def gate_and_energy(entries: Sequence[Entry]) -> tuple[str, str, str]:
@@ -200,12 +203,13 @@ def gate_and_energy(entries: Sequence[Entry]) -> tuple[str, str, str]:
         for b in own:
             earlier = b.earlier if b.earlier == NEW else f"earlier success {b.earlier}"
             tip = f"{earlier}, {b.groups} groups: success {b.success:.2f}"
-            mixed.append(((b.success, b.mixed, b.low, b.high), b.earlier == NEW, f"{tip}, mixed {b.mixed:.2f}"))
+            kind = ("hollow " if b.earlier == NEW else "") + ("few" if b.groups < FEW else "")
+            mixed.append(((b.success, b.mixed, b.low, b.high), kind, f"{tip}, mixed {b.mixed:.2f}"))
             flat = (b.success, b.variance, b.variance, b.variance)
-            energy.append((flat, b.earlier == NEW, f"{tip}, energy {b.variance:.3f}"))
+            energy.append((flat, kind, f"{tip}, energy {b.variance:.3f}"))
         gate = partial(gate_probability, group_size=size)
         centered = partial(expected_centered_energy, group_size=size)
         gates.append(curve_chart(f"Mixed groups and u(p), {text}", gate, mixed, 1.0, percent))
         energies.append(curve_chart(f"Centred energy (Eq. 17), {text}", centered, energy, 0.25, number))
     left_out = f" {other:,} groups of another size than {size} are left out." if other else ""
-    return "".join(gates), "".join(energies), left_out
+    return grid(gates, "four"), grid(energies, "four below"), left_out

@@ -86,6 +86,7 @@ function arrange() {
     shown.sort((a, b) => sign * (a[key] < b[key] ? -1 : a[key] > b[key] ? 1 : a.i - b.i));
   }
   $("count").textContent = data.runs[run].table ? `${whole(shown.length)} of ${whole(rows.length)} prompts` : "No history in this run.";
+  $("scroll").hidden = !data.runs[run].table;
   drawHead();
   $("scroll").scrollTop = 0;
   drawRows();

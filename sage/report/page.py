@@ -9,12 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from sage.report.charts import comparison, gate_and_energy, level_color, of_run, success_by_level, themed
+from sage.report.charts import FEW, comparison, gate_and_energy, level_color, of_run, success_by_level, themed
 from sage.report.hints import Example, examples, outcome_counts
 from sage.report.history import Entry
 from sage.report.prompts import PART, PromptData, prompt_data
-from sage.report.runs import Problem, Setup, Source
-from sage.tables.cells import label
+from sage.report.runs import Problem, Setup, Source, tokens
 from sage.tables.collect import Run
 from sage.verify import Verifier
 
@@ -26,7 +25,7 @@ GATE_TEXT = """Each point is a bin of groups, sorted by their prompts' success a
 the hollow one holds prompts without such a visit. Success and mixed groups are then counted in the groups themselves.
 Sorting groups by their own success would decide what is measured: at 0 and 1 none is mixed, elsewhere all are. Where
 the prompts of a bin differ, its point lies below the curve, since u(p) and p(1−p) are concave. Bars: 95% Wilson
-intervals."""
+intervals. Pale: fewer than {few} groups."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,6 @@ def number(value: float | None, form: str = ",.0f") -> str:
     return "—" if value is None else format(value, form)
 
 
-def total(run: Run, prefix: str) -> float | None:
-    """Sum over steps and kinds of ``sage/tokens/*`` or ``sage/seconds/*``."""
-    curves = [curve for name, curve in run.curves.items() if name.startswith(prefix)]
-    return sum(sum(curve.values()) for curve in curves) if curves else None
-
-
 def overview(sources: Sequence[Source], runs: Sequence[Run]) -> str:
     """A row for each run: its last numbers."""
     tested = sorted({name for run in runs for name in run.accuracy})
@@ -57,9 +50,10 @@ def overview(sources: Sequence[Source], runs: Sequence[Run]) -> str:
         accuracy = [number(100 * run.accuracy[n] if n in run.accuracy else None, ".1f") for n in tested]
         never = None if run.never_solved is None else 100 * run.never_solved
         seconds = [f"{number(s)} s" if s is not None else "—" for s in (run.step_seconds, run.wall_seconds)]
-        cells = [number(run.steps), *accuracy, number(never, ".1f"), number(total(run, "sage/tokens/")), *seconds]
-        name = label(source.method) + ("" if source.seed is None else f", seed {source.seed}")
-        rows.append(f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
+        cells = [number(run.steps), *accuracy, number(never, ".1f"), number(tokens(source, run)), *seconds]
+        rows.append(
+            f'<tr><th scope="row">{escape(source.label)}</th>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+        )
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Runs"><table class="plain"><thead><tr>'
         + "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
@@ -159,7 +153,7 @@ def render_run(
         wanted: prompts that keep all their texts.
         runs: how many runs share the page.
     """
-    own = f'<h3>Course</h3><div class="panels">{of_run(run)}</div>'
+    own = f"<h3>Course</h3>{of_run(run)}"
     prompts = None
     if entries:
         gates, energies, left_out = gate_and_energy(entries)
@@ -171,9 +165,8 @@ def render_run(
         own += (
             '<h3>Success by level</h3><p class="note">Of all rollouts, discarded groups included. The levels see '
             "different prompts: a hint goes to those that failed.</p>"
-            f'<div class="panels four">{success_by_level(entries)}</div>'
-            f'<h3>Gate and energy</h3><p class="note">{GATE_TEXT}{left_out}</p><div class="panels four">{gates}</div>'
-            f'<div class="panels four below">{energies}</div>'
+            f"{success_by_level(entries)}"
+            f'<h3>Gate and energy</h3><p class="note">{GATE_TEXT.format(few=FEW)}{left_out}</p>{gates}{energies}'
             f"<h3>Hints</h3>{counts_text('Requests by outcome', outcomes)}"
             f"{counts_text('Levels without a hint', failures)}"
             f'<p class="note">Texts of refused hints are not in the history.</p><div class="hints">{cards}</div>'

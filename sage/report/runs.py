@@ -11,12 +11,13 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from sage.tables.cells import label
 from sage.tables.collect import Run, read_folder, read_json, read_record
 
 HISTORY = "sage_history.jsonl"
@@ -33,7 +34,7 @@ class Source:
 
     @property
     def label(self) -> str:
-        return self.method if self.seed is None else f"{self.method}, seed {self.seed}"
+        return label(self.method) + ("" if self.seed is None else f", seed {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def find_sources(arguments: Iterable[str]) -> list[Source]:
 
 
 def read_metrics(source: Source) -> Run:
-    """The curves of a run; empty ones where it logged none.
+    """The curves of a run; none where it logged nothing. A record has the tests before and after training.
 
     Raises:
         ValueError: a file is damaged.
@@ -116,7 +117,17 @@ def read_metrics(source: Source) -> Run:
     if source.path.suffix != ".json":
         run = read_folder(source.path, MODEL, source.method, source.seed)
         return run or Run(MODEL, source.method, source.seed, absent="no metrics*.jsonl")
-    return read_record(source.path, MODEL)
+    run = read_record(source.path, MODEL)
+    tests = {f"val/{n}": {0: run.before[n], run.steps or 1: a} for n, a in run.accuracy.items() if n in run.before}
+    return replace(run, curves={**run.curves, **tests})
+
+
+def tokens(source: Source, run: Run) -> float | None:
+    """Generated tokens of all kinds over the whole run."""
+    if source.path.suffix == ".json":
+        return read_json(source.path).get("tokens", {}).get("total")
+    curves = [curve for name, curve in run.curves.items() if name.startswith("sage/tokens/")]
+    return sum(sum(curve.values()) for curve in curves) if curves else None
 
 
 _RAY = re.compile(r"\x1b\[\d+m\((\w+) [^)]*\)\x1b\[0m ?|\((\w+) pid=\d+[^)]*\) ?")

@@ -113,9 +113,21 @@ def legend(series: Sequence[Series]) -> str:
     return f'<ul class="legend">{items}</ul>'
 
 
+MISSING = '<span class="missing">'
+
+
 def missing(title: str, why: str) -> str:
-    """A panel that says why there is nothing to draw."""
-    return f'<figure class="panel"><figcaption>{escape(title)}</figcaption><p class="none">{escape(why)}</p></figure>'
+    """In place of a panel: why there is nothing to draw."""
+    return f"{MISSING}{escape(title)}: {escape(why)}.</span>"
+
+
+def grid(panels: Sequence[str], kind: str = "") -> str:
+    """Panels in a grid, and below it what is missing."""
+    drawn = "".join(p for p in panels if not p.startswith(MISSING))
+    absent = " ".join(p for p in panels if p.startswith(MISSING))
+    return (f'<div class="panels {kind}">{drawn}</div>' if drawn else "") + (
+        f"<p class=note>{absent}</p>" if absent else ""
+    )
 
 
 def percent(value: float) -> str:
@@ -195,24 +207,25 @@ def stack_chart(
 def curve_chart(
     title: str,
     curve: Callable[[float], float],
-    points: Sequence[tuple[Point, bool, str]],
+    points: Sequence[tuple[Point, str, str]],
     y_top: float,
     y_text: Callable[[float], str],
 ) -> str:
     """A curve over the success rate, and measured points with intervals.
 
     Args:
-        points: each with whether it is drawn hollow, and its tip.
+        points: each with its CSS classes, and its tip.
     """
     axes = Axes((0.0, 1.0), (0.0, y_top))
     body = [_frame(axes, "mean success rate of the bin's groups", y_text, False)]
     path = axes.path([(i / 60, curve(i / 60)) for i in range(61)])
     body.append(f'<path class="line" style="stroke:var(--muted)" d="{path}"/>')
-    for (x, y, low, high), hollow, tip in points:
+    for (x, y, low, high), kind, tip in points:
         u, v = axes.at(x, y)
         if high > low:
             ends = [axes.at(x, end)[1] for end in (low, min(high, y_top))]
-            body.append(f'<line class="bar" x1="{u:.1f}" x2="{u:.1f}" y1="{ends[0]:.1f}" y2="{ends[1]:.1f}"/>')
-        kind = "mark hollow" if hollow else "mark"
-        body.append(f'<circle class="{kind}" cx="{u:.1f}" cy="{v:.1f}" r="4.5"><title>{escape(tip)}</title></circle>')
+            body.append(f'<line class="bar {kind}" x1="{u:.1f}" x2="{u:.1f}" y1="{ends[0]:.1f}" y2="{ends[1]:.1f}"/>')
+        body.append(
+            f'<circle class="mark {kind}" cx="{u:.1f}" cy="{v:.1f}" r="4.5"><title>{escape(tip)}</title></circle>'
+        )
     return figure(title, "".join(body), "; ".join(tip for _, _, tip in points))

@@ -119,7 +119,7 @@ def test_the_page_needs_nothing_from_outside(page):
 
 def test_every_visit_is_in_the_page(page, tmp_path):
     data = json.loads(re.search(r'id="data">(.+?)</script>', page)[1])
-    assert [run["label"] for run in data["runs"]] == ["mine", "sage, seed 0", "sage, seed 1"]
+    assert [run["label"] for run in data["runs"]] == ["mine", "SAGE, seed 0", "SAGE, seed 1"]
     parts = re.findall(r'id="part-1-\d+">(.+?)</script>', page)
     prompts = [prompt for part in parts for prompt in unpacked(part)]
     table = data["runs"][1]["table"]
