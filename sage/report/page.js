@@ -27,7 +27,7 @@ const COLUMNS = [
   { key: "problem", name: "problem", width: "24%", less: true },
   { key: "visits", name: "visits", width: "8%", number: true, less: true },
   { key: "strip", name: NARROW ? "levels" : "levels and success", width: NARROW ? "116px" : "210px" },
-  { key: "mean", name: "last success", width: "9%", number: true, less: true },
+  { key: "mean", name: "last", width: "8%", number: true, less: true },
   { key: "tokens", name: "tokens", width: "9%", number: true, less: true },
   { key: "solved", name: "solved", width: "106px" },
 ];
@@ -98,7 +98,7 @@ function drawRows() {
   const first = Math.max(0, Math.floor(box.scrollTop / ROW) - SPARE);
   const last = Math.min(shown.length, Math.ceil((box.scrollTop + box.clientHeight) / ROW) + SPARE);
   const hasProblem = rows.some((r) => r.problem);
-  const made = [el("tr", { style: `height:${first * ROW}px` })];
+  const made = [el("tr", { "aria-hidden": "true", style: `height:${first * ROW}px` })];
   for (let at = first; at < last; at++) {
     const r = shown[at];
     const button = el("button", { type: "button", textContent: r.id.slice(common), "data-at": at, title: r.id });
@@ -111,7 +111,7 @@ function drawRows() {
     line.onclick = () => choose(r, true);
     made.push(line);
   }
-  made.push(el("tr", { style: `height:${(shown.length - last) * ROW}px` }));
+  made.push(el("tr", { "aria-hidden": "true", style: `height:${(shown.length - last) * ROW}px` }));
   body.replaceChildren(...made);
   $("table").setAttribute("aria-rowcount", shown.length + 1);
   if (focused !== undefined) body.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
