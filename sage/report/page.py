@@ -153,7 +153,10 @@ def render_run(
         wanted: prompts that keep all their texts.
         runs: how many runs share the page.
     """
-    own = f"<h3>Course</h3>{of_run(run)}"
+    own = (
+        '<h3>Course</h3><p class="note">Areas: running mean over a twentieth of the steps, lines over a tenth.</p>'
+        f"{of_run(run)}"
+    )
     prompts = None
     if entries:
         gates, energies, left_out = gate_and_energy(entries)

@@ -6,7 +6,10 @@ import duckdb
 import pytest
 
 from sage.metrics import visit_metrics
+from sage.records import Action, Decision, Group, Reason, Rollout, Visit
 from sage.report import history_table, read_history
+from sage.report.measured import measure
+from sage.state import VisitHistory
 from tests.sage.test_report import write_run
 
 DOCS = (Path(__file__).parents[2] / "docs/queries.md").read_text()
@@ -44,6 +47,23 @@ def test_the_table_has_every_group_and_its_tokens_by_fate(history, visits):
 def table_of_columns() -> str:
     rows = re.search(r"\| column \| meaning \|\n(.+?)\n\n", DOCS, re.DOTALL)[1]
     return "\n".join(row.split("|")[1] for row in rows.splitlines())
+
+
+def test_references_and_scaffolds_count_as_in_the_metrics(tmp_path):
+    rollouts = tuple(Rollout(float(k == 7), k == 7, 10) for k in range(8))
+    luffy = Group(0, (*rollouts[:7], Rollout(1.0, True, 99, reference=True)))
+    plain, hinted = Group(0, (rollouts[0],) * 8), Group(1, rollouts, "look")
+    visits = {
+        "a": Visit("p", (0,), (luffy,), Decision(Action.ACCEPT, Reason.SINGLE_GROUP, 0)),
+        "b": Visit("p", (0, 1), (plain, hinted), Decision(Action.SCAFFOLD, Reason.SOLVED, 1)),
+    }
+    VisitHistory(tmp_path / "h.jsonl").append(1, visits)
+    frame = history_table(tmp_path / "h.jsonl").to_pandas()
+    assert frame.rollouts.tolist() == [7, 8, 8] and frame.correct.tolist() == [0, 0, 1]
+    assert frame.kept.tolist() == [True, True, False] and frame.dead.tolist() == [False, True, False]
+    metrics = visit_metrics(visits.values(), [], 3)
+    assert frame[frame.kept].tokens.sum() == metrics["sage/tokens/plain_accepted"] == 150
+    assert measure(read_history(tmp_path / "h.jsonl"))[::2] == (8, 1)
 
 
 def test_visits_of_a_prompt_are_numbered(history, visits):
