@@ -14,7 +14,7 @@ setup(
     description="SAGE, self-hint aligned GRPO, as a recipe on verl",
     python_requires=">=3.10",
     packages=find_namespace_packages(include=["sage", "sage.*", "recipe", "recipe.*"]),
-    package_data={"": ["*.yaml"]},
+    package_data={"": ["*.yaml", "*.html", "*.css", "*.js"]},
     # Empty on purpose: a CPU and a GPU machine need different builds of torch and vLLM, which one list cannot express.
     # The files in requirements/ install everything, scripts/check_env.py says whether they did.
     install_requires=[],
