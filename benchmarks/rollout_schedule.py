@@ -21,7 +21,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -47,6 +47,10 @@ WORLD = World(
 )
 COLLAPSES = (0.35, 0.1)
 BASELINES = ("grpo", "barrier-whole")
+COLUMNS = (
+    *("", "seconds", "busy", "/ grpo", "/ barrier-whole", "/ bound", "tokens / bound"),
+    *("plain, hint, hinted, repeated", "simulated", "occupancy by tenths"),
+)
 SAME_DECISIONS = ("barrier-whole", "barrier-unresolved", "sage", "sage-patience", "sage-ordered")
 """Ways that must take the same decisions: they are Algorithm 1."""
 
@@ -59,8 +63,8 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
         from vllm.v1.metrics.loggers import StatLoggerBase
 
-        self.steps: list[tuple[float, int]] = []
-        """(time, running sequences) after each step."""
+        self.steps: list[tuple[float, int, int]] = []
+        """(time, running sequences, tokens it gave) of each step."""
         steps = self.steps
 
         class Steps(StatLoggerBase):
@@ -72,7 +76,8 @@ class VllmEngine:
 
             def record(self, scheduler_stats: Any, iteration_stats: Any, *args: Any, **kwargs: Any) -> None:
                 if scheduler_stats is not None:
-                    steps.append((time.perf_counter(), scheduler_stats.num_running_reqs))
+                    tokens = iteration_stats.num_generation_tokens if iteration_stats else 0
+                    steps.append((time.perf_counter(), scheduler_stats.num_running_reqs, tokens))
 
         self.llm = AsyncLLM.from_engine_args(
             AsyncEngineArgs(
@@ -144,11 +149,12 @@ async def measure(engine: VllmEngine, batch: Batch) -> tuple[dict[str, Any], lis
     begin, busy = time.perf_counter(), engine.busy()
     visits = await batch.run()
     seconds, busy = time.perf_counter() - begin, engine.busy() - busy
-    running = [(0.0, 0), *((at - begin, count) for at, count in engine.steps)]
+    running = [(0.0, 0), *((at - begin, count) for at, count, _ in engine.steps)]
     figures = {
         "seconds": round(seconds, 3),
         "busy": round(busy, 3),
         "steps": len(engine.steps),
+        "generated": sum(tokens for *_, tokens in engine.steps),  # with those of aborted requests
         "tokens": {kind.value: count for kind, count in batch.tokens.items()},
         "occupancy": [round(o, 3) for o in occupancy([running], seconds, SLOTS)],
     }
@@ -182,10 +188,10 @@ async def run(repetitions: int, work: Mapping[Any, tuple[World, Sequence[Plan], 
 
 def spread(values: Sequence[float]) -> str:
     """Median and range."""
-    return f"{statistics.median(values):5.2f} ({min(values):.2f}-{max(values):.2f})"
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
-def report(measured: Measured, names: Sequence[str]) -> None:
+def report(measured: Measured) -> None:
     """Print a table for each collapse rate; ratios are of busy seconds, within a repetition."""
     machine = measured.machine
     times = machine.times
@@ -194,40 +200,38 @@ def report(measured: Measured, names: Sequence[str]) -> None:
     for collapse in measured.collapses:
         runs = measured.at(collapse)
         bounds = [lower_bound(world, machine) for world, _ in runs]
-        work, path = statistics.median(b.work for b in bounds), statistics.median(b.critical_path for b in bounds)
+        needed, work, path = (statistics.median(b) for b in zip(*map(astuple, bounds), strict=True))
         print(f"\n{collapse:.0%} of the prompts fail without a hint; {len(runs)} repetitions, median (range)")
-        print(f"Algorithm 1 needs: work {work:.2f} s, critical path {path:.2f} s")
-        print(
-            " " * 20,
-            *(f"{c:>18}" for c in ("seconds", "busy seconds", "/ grpo", "/ barrier-whole", "/ bound")),
-            end=" ",
-        )
-        print("tokens / bound simulated  occupancy by tenths of the time")
-        for name in names:
+        print(f"Algorithm 1 needs {needed:.0f} tokens, {work:.2f} s of work, {path:.2f} s on the critical path\n")
+        print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
+        for name in STRATEGIES:
             mine = [record[name] for _, record in runs]
             busy = [figures["busy"] for figures in mine]
-            tokens = [sum(f["tokens"].values()) / b.tokens for f, b in zip(mine, bounds, strict=True)]
-            columns = [
+            tokens = [f["generated"] / b.tokens for f, b in zip(mine, bounds, strict=True)]
+            cells = [
+                f"`{name}`",
                 spread([figures["seconds"] for figures in mine]),
                 spread(busy),
                 *(spread([f / r[o]["busy"] for f, (_, r) in zip(busy, runs, strict=True)]) for o in BASELINES),
                 spread([f / b.makespan for f, b in zip(busy, bounds, strict=True)]),
+                f"{statistics.median(tokens):.3f}",
+                ", ".join(f"{statistics.median(f['tokens'].get(kind, 0) for f in mine):.0f}" for kind in Kind),
+                f"{measured.simulated(collapse, name) / statistics.median(busy):.2f}",
+                " ".join(f"{statistics.median(f['occupancy'][i] for f in mine):.1f}" for i in range(10)),
             ]
-            taken = [statistics.median(figures["occupancy"][i] for figures in mine) for i in range(10)]
-            print(f"{name:20} {' '.join(f'{c:>18}' for c in columns)} {statistics.median(tokens):14.3f} "
-                  f"{measured.simulated(collapse, name) / statistics.median(busy):9.2f}  "
-                  f"{' '.join(f'{o:.2f}' for o in taken)}")  # fmt: skip
-        print(f"tokens by kind, medians; Algorithm 1: {statistics.median(b.tokens for b in bounds):.0f}")
-        for name in names:
-            kinds = {k.value: statistics.median(r[name]["tokens"].get(k, 0) for _, r in runs) for k in Kind}
-            print(f"{name:20} " + "  ".join(f"{kind} {count:.0f}" for kind, count in kinds.items()))
+            print("| " + " | ".join(cells) + " |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write all measurements here")
+    parser.add_argument(
+        "--show", type=Path, metavar="FILE", help="the tables of earlier measurements; measures nothing"
+    )
     parser.add_argument("--quick", action="store_true", help="one repetition of a quarter of the batch")
     args = parser.parse_args()
+    if args.show:
+        return report(Measured.load(args.show))
     repetitions = 1 if args.quick else 5
     base = replace(WORLD, prompts=WORLD.prompts // 4) if args.quick else WORLD
     work = {}
@@ -241,7 +245,7 @@ def main() -> None:
         setting = {"world": asdict(base), "slots": SLOTS}
         lines = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
         args.json.write_text(f'{{"setting":{json.dumps(setting)},"records":[\n{lines}\n]}}\n')
-    report(Measured(base, SLOTS, tuple(records)), list(STRATEGIES))
+    report(Measured(base, SLOTS, tuple(records)))
 
 
 if __name__ == "__main__":

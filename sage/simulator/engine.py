@@ -81,7 +81,7 @@ class SimulatedEngine:
     """Most tokens of a step (``max_num_batched_tokens``)."""
     seconds: dict[Kind, float] = field(default_factory=lambda: dict.fromkeys(Kind, 0.0))
     """Time in which requests of each kind ran; a step's time is shared among its sequences."""
-    timeline: list[tuple[float, int]] = field(default_factory=list)
+    timeline: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0)])
     """(time, running sequences from then on)."""
     wasted: int = 0
     """Tokens of requests that were aborted."""
