@@ -196,7 +196,7 @@ class SageHooks(PPOTrainer):
 
     def on_step_end(self) -> None:
         stop = os.environ.get(STOP_FILE)
-        if stop and os.path.exists(stop):
+        if stop and os.path.exists(stop) and self.global_steps < self.total_training_steps:
             if self.saved_step != self.global_steps:
                 self._save_checkpoint()
             logger.warning("ending after step %s, as %s asks", self.global_steps, stop)
