@@ -108,6 +108,16 @@ class VisitPlan:
     step: int = 0
     """Training step that dispatches the visit."""
 
+    def to_json(self) -> str:
+        """The form in which it travels: verl's queue stores it in asynchronous training, and knows no classes."""
+        return json.dumps([self.levels, self.number, self.step])
+
+    @classmethod
+    def from_json(cls, text: str) -> VisitPlan:
+        """Inverse of `to_json`."""
+        levels, number, step = json.loads(text)
+        return cls(tuple(levels), number, step)
+
 
 @dataclass(frozen=True)
 class Hint:

@@ -39,7 +39,7 @@ from sage.visit import Row, run_visit
 
 logger = logging.getLogger(__name__)
 PLAN = "sage_plan"
-"""Batch field that the driver sets: the `VisitPlan` of a prompt."""
+"""Batch field that the driver sets: the `VisitPlan` of a prompt, as JSON."""
 Session = tuple[list[AgentLoopOutput], dict[str, Any]]
 """Scored outputs of one rollout, and the keyword arguments that publishing them takes."""
 
@@ -119,7 +119,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     ) -> Visit | SkipReason:
         prompt = Prompt(row["prompt_id"], row["problem"], str(row["reward_model"]["ground_truth"]), row["solution"])
         messages = list(row["raw_prompt"])
-        plan: VisitPlan = row.pop(PLAN)
+        plan = VisitPlan.from_json(row.pop(PLAN))
         reference = self._reference(row) if self.schedule.references else None
 
         def hinted(text: str) -> list[dict[str, str]]:

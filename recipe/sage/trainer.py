@@ -120,7 +120,7 @@ class SageHooks(PPOTrainer):
             self.dispatched.update(batch["uid"])
             progress = (self.global_steps - 1) / self.total_training_steps
             plans = [self.store.plan(prompt_id, self.global_steps, progress) for prompt_id in batch["prompt_id"]]
-            return tu.assign_non_tensor(batch, **{PLAN: plans})
+            return tu.assign_non_tensor(batch, **{PLAN: [plan.to_json() for plan in plans]})
 
     def _balance_batch(self, batch: KVBatchMeta, *args: Any, **kwargs: Any) -> KVBatchMeta:
         """Before verl pads and reorders the rows: collect the visits of this batch and check the groups."""

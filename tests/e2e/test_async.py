@@ -49,9 +49,9 @@ def test_colocated_rollouts_run_ahead_and_survive_a_resume(tmp_path, small_data)
     check_steps(run, small_data, range(1, 5))
     seen = visits(run)
     assert any(visit.age(step) > 0 for step in (2, 4) for visit in seen[step].values()), "prompts of an earlier step"
-    # those in flight at the checkpoint are dispatched anew, as prompts of step 3 for verl's choice of the oldest
-    waiting = [v for step in (3, 4) for v in seen[step].values() if v.dispatched <= 2]
-    assert waiting, "what was waiting at the checkpoint is trained on after it"
+    waiting = [v for step in (3, 4) for v in seen[step].values() if v.dispatched == 2]
+    assert len(waiting) == 16, "what was waiting at the checkpoint is trained on after it, finished or rolled out again"
+    assert all(run.metrics[step]["sage/skipped/rollout_error"] == 0 for step in (3, 4))
     store = StateStore(SageCalibrated(3, 8))
     for step in range(1, 5):
         store.update(seen[step].values(), step)

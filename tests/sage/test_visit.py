@@ -6,7 +6,7 @@ import json
 import pytest
 
 from sage.hinting import HintRules, HintWriter, request_seed
-from sage.records import Action, Hint, HintFailure, Prompt, Reason, RequestOutcome, Rollout, Visit
+from sage.records import Action, Hint, HintFailure, Prompt, Reason, RequestOutcome, Rollout, Visit, VisitPlan
 from sage.schedule import Grpo, Sage, SageLight, SageProbe, ScafGrpo
 from sage.sources import Reply
 from sage.verify import ExactVerifier
@@ -208,6 +208,10 @@ def test_a_visit_survives_json_with_latex_and_line_breaks():
     visit, _ = run(engine)
     assert "\n" not in visit.to_json()
     assert Visit.from_json(visit.to_json()) == visit
+
+
+def test_a_plan_survives_its_journey():
+    assert VisitPlan.from_json(VisitPlan((0, 2, 3), 4, 17).to_json()) == VisitPlan((0, 2, 3), 4, 17)
 
 
 def test_a_plan_may_leave_levels_out_and_goes_plain_when_no_hint_can_be_had():
