@@ -87,6 +87,7 @@ class SageHooks(PPOTrainer):
 
     mode: str
     """verl's name of that trainer, by which it chooses buffer, checkpoint format and settings."""
+    total_training_steps: int
 
     def __init__(self, config: DictConfig) -> None:
         self.sage = read_config(config)
