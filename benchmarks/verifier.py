@@ -217,6 +217,7 @@ def measure_throughput(pairs: Sequence[Pair], repetitions: int) -> list[dict]:
         for name, way in ways.items():
             _parsed.cache_clear()
             verdicts, seconds = _timed(partial(way, batch))
+            print(f"{name}, repetition {repetition}: {seconds:.1f} s", flush=True)
             right = sum(verdict == pair.same for verdict, pair in zip(verdicts, batch, strict=False))
             records.append(
                 {
