@@ -72,8 +72,6 @@ def run(tmp_path_factory, prepared) -> Run:
         "sage.prompts=math",
         "data.max_prompt_length=512",
         "actor_rollout_ref.rollout.max_model_len=2048",
-        # vLLM on a CPU dies of a chunked prefill of a request with a seed ("CPU Generator does not use offset")
-        "actor_rollout_ref.rollout.enable_chunked_prefill=false",
         "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=2048",
         "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu=2048",
         "trainer.total_training_steps=2",
