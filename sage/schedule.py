@@ -120,14 +120,18 @@ class Sage(Schedule):
 
 @dataclass(frozen=True)
 class SageProbe(Sage):
-    """Algorithm 1 that gives a level up when the first half of its group has failed: half the cost of a failed group.
+    """Algorithm 1 that gives a level up when the first rollouts of its group have failed, so a failed group costs less.
 
-    Below L a group is drawn in two halves, the second as soon as a rollout of the first is correct. A group that would
-    have been correct in its second half alone, one that is near failing anyway, goes on to the next level instead.
+    Below L a group is drawn in two parts, the second as soon as a rollout of the first is correct. A group that would
+    have been correct in its second part alone, one that is near failing anyway, goes on to the next level instead.
     """
 
+    first: tuple[float, float] = (0.75, 0.5)
+    """Size of the first part without and with a hint, of the group; more without, since those groups teach the most."""
+
     def probe(self, level: int, plan: Plan) -> int | None:
-        return self.group_size // 2 if level < plan[-1] else None
+        part = round(self.first[min(level, 1)] * self.group_size)
+        return part if level < plan[-1] and 0 < part < self.group_size else None
 
 
 @dataclass(frozen=True)
@@ -233,6 +237,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "sage-light-released": SageLightReleased,
     "sage-calibrated": SageCalibrated,
     "sage-probe": SageProbe,
+    "sage-probe-half": partial(SageProbe, first=(0.5, 0.5)),
     "luffy": Luffy,
     "scaf-grpo": ScafGrpo,
 }

@@ -36,10 +36,12 @@ def curves(metrics: Path) -> dict[str, list[float | None]]:
 
 
 def save(folder: Path, record: dict[str, Any]) -> Path:
-    """Write the record of one run."""
+    """Write the record of one run, whole or not at all."""
     path = folder / record["method"] / f"seed{record['seed']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
+    partial.replace(path)
     return path
 
 

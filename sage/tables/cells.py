@@ -13,6 +13,7 @@ from sage.tables.collect import Results, Run
 LABELS = paper.METHODS | {
     "sage-calibrated": "SAGE-calibrated",
     "sage-probe": "SAGE-probe",
+    "sage-probe-half": "SAGE-probe, halves",
     "sage-from-last": "SAGE-from-last",
     "sage-light-released": "SAGE-light as released",
     "offline": "SAGE with offline hint",
@@ -22,12 +23,13 @@ LABELS = paper.METHODS | {
     "dapo": "DAPO",
     "dr-grpo": "Dr. GRPO",
     "grpo-verl": "GRPO with verl's std",
+    "grpo-80-steps": "GRPO, 80 steps",
 }
 """Names of methods in the order of rows. Others follow under the names of their folders."""
 
 EMBEDDED = "opchain"
 """The embedded world's model."""
-RECORDED = {*LABELS, "fixed-1", "fixed-2", "fixed-3"} - {"base"}
+RECORDED = {*LABELS, *(f"fixed-{level}{source}" for level in (1, 2, 3) for source in ("", "-offline"))} - {"base"}
 """Its methods that scripts/compare_methods.py records."""
 
 T_975 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 
@@ -238,18 +239,27 @@ def test_scaf_grpo_keeps_the_plain_group_when_it_is_solved_or_no_hint_helps():
         assert visit.accepted == visit.groups[0]
 
 
+HALVES = partial(SageProbe, first=(0.5, 0.5))
+
+
 def test_a_probe_draws_the_second_half_only_when_the_first_one_helps():
     """By hand: G = 4; the success of level 0 is in its second half, that of level 1 in its first."""
-    visit, published = run(Engine(["one"], successes=(-1, 1, 0, 0)), SageProbe(3, 4))
+    visit, published = run(Engine(["one"], successes=(-1, 1, 0, 0)), HALVES(3, 4))
     assert [len(g.rollouts) for g in visit.groups] == [2, 4] and visit.accepted.successes == 1
     assert published == [(Hint(1, "one"), i) for i in range(4)]
-    visit, _ = run(Engine(successes=(1, 0, 0, 0)), SageProbe(3, 4))
+    visit, _ = run(Engine(successes=(1, 0, 0, 0)), HALVES(3, 4))
     assert [len(g.rollouts) for g in visit.groups] == [4] and visit.decision.reason is Reason.SOLVED
-    visit, _ = run(Engine(["a", "b", "c"]), SageProbe(3, 4))
+    visit, _ = run(Engine(["a", "b", "c"]), HALVES(3, 4))
     assert [len(g.rollouts) for g in visit.groups] == [2, 2, 2, 4] and visit.decision.reason is Reason.TOP_LEVEL
 
 
+def test_the_first_part_of_a_probe_is_larger_without_a_hint():
+    plan = (0, 1, 2, 3)
+    assert [SageProbe(3, 8).probe(level, plan) for level in plan] == [6, 4, 4, None]
+    assert [SageProbe(3, 2).probe(level, plan) for level in plan] == [None, 1, 1, None], "1.5 of 2 is the whole group"
+
+
 def test_a_probe_is_made_whole_when_no_hint_can_be_had():
-    visit, published = run(Engine([HintFailure.NO_SOLUTION], successes=(-1, 0, 0, 0)), SageProbe(3, 4))
+    visit, published = run(Engine([HintFailure.NO_SOLUTION], successes=(-1, 0, 0, 0)), HALVES(3, 4))
     assert visit.decision.action is Action.GIVE_UP and len(visit.accepted.rollouts) == 4
     assert published == [(None, i) for i in range(4)] and visit.accepted.successes == 1

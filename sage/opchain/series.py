@@ -1,0 +1,176 @@
+"""The series of recorded runs of the embedded world: what each row changes, and how a missing run is made.
+
+Every run is ``examples/run_tiny_cpu.sh`` (or ``run_tiny_sft.sh``) with the overrides of `METHODS`: real verl, Ray and
+vLLM. A run is recorded when it has ended; an interrupted one is made again.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from sage.opchain import store
+from sage.opchain.build_data import TEST, TRAIN, build
+from sage.opchain.summary import PACKAGES, summarize
+from sage.opchain.task import KINDS
+from sage.report.history import read_history
+from sage.report.measured import measure
+from sage.report.runs import HISTORY
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results" / "opchain"
+STEPS = 45
+METHODS: dict[str, list[str]] = {
+    "grpo": ["method=grpo"],
+    "dapo": ["method=dapo"],
+    "sft": [],
+    "luffy": ["method=luffy"],
+    "scaf-grpo": ["method=scaf-grpo", "sage.hint_source={teacher}"],
+    "fixed-1": ["method=fixed-1"],
+    "fixed-2": ["method=fixed-2"],
+    "fixed-3": ["method=fixed-3"],
+    "sage": ["method=sage"],
+    "sage-from-last": ["method=sage-from-last"],
+    "sage-light": ["method=sage-light"],
+    "sage-light-released": ["method=sage-light-released"],
+    "sage-calibrated": ["method=sage-calibrated"],
+    "sage-probe": ["method=sage-probe"],
+    "sage-probe-half": ["method=sage-probe", "sage.schedule=sage-probe-half"],
+    "offline": ["method=sage", "sage.hint_source={offline1}"],
+    "offline-10": ["method=sage", "sage.hint_source={offline10}"],
+    "teacher": ["method=sage", "sage.hint_source={teacher}"],
+    "off-policy": ["method=off-policy"],
+    "dr-grpo": ["method=grpo", "algorithm.norm_adv_by_std_in_grpo=false"],
+    "grpo-verl": ["method=grpo", "algorithm.adv_estimator=grpo"],
+    "grpo-80-steps": ["method=grpo"],
+    "fixed-1-offline": ["method=fixed-1", "sage.hint_source={offline1}"],
+    "fixed-2-offline": ["method=fixed-2", "sage.hint_source={offline1}"],
+    "fixed-3-offline": ["method=fixed-3", "sage.hint_source={offline1}"],
+}
+"""Each row: what it changes. {offline1} and the like stand for hint files, made where needed."""
+LONGER = {"grpo-80-steps": 80}
+"""Rows with other than `STEPS` steps: GRPO with at least the tokens that SAGE generates in `STEPS`."""
+
+
+def write_teacher_hints(data: Path, out: Path) -> None:
+    """The hints of an ideal teacher: the checkpoint of each level."""
+    rows = pq.read_table(data, columns=["prompt_id", "solution"]).to_pylist()
+    lines = [
+        {"prompt_id": row["prompt_id"], "level": level, "hint": row["solution"][4 * (level - 1) : 4 * level]}
+        for row in rows
+        for level in (1, 2, 3)
+    ]
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def write_offline_hints(data: Path, out: Path, draws: int) -> None:
+    """Hints by the base model, written by ``scripts/write_hints.py``."""
+    partial = out.with_name("partial-" + out.name)
+    engine = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
+    command = ["--model", "examples/opchain_base", "--data", data, "--out", partial, "--draws", draws]
+    command += ["--prompts", "sage/opchain/prompts.yaml", "--request", "level", "--max-tokens", 16]
+    command += ["--verifier", "sage.opchain.verifier:OpchainVerifier"]
+    command += [part for key, value in engine.items() for part in ("--engine", f"{key}={value}")]
+    shell(["python", "scripts/write_hints.py", *map(str, command)], limit=1800)
+    partial.rename(out)
+
+
+def shell(command: list[str], limit: int, **environment: str) -> None:
+    """Run a command with the CPU environment of the examples; it is stopped after ``limit`` seconds."""
+    line = ["bash", "-c", 'source scripts/setup_env.sh && source scripts/cpu_env.sh && exec "$@"', "bash", *command]
+    subprocess.run(line, cwd=ROOT, env=os.environ | environment, timeout=limit, check=True)
+
+
+def hint_file(name: str, data: Path) -> Path:
+    """The hint file that an override names, made if need be."""
+    path = data.parent / f"{name}.jsonl"
+    if not path.exists():
+        if name == "teacher":
+            write_teacher_hints(data, path)
+        else:
+            write_offline_hints(data, path, draws=int(name.removeprefix("offline")))
+    return path
+
+
+def run(method: str, seed: int, work: Path, series: str) -> dict[str, Any]:
+    """Make one run and return its record.
+
+    Args:
+        method: a row of `METHODS`.
+        seed: of the training problems, their order and the sampling.
+        work: folder for the runs themselves; that of this run is written anew.
+        series: name of runs whose times are comparable.
+
+    Raises:
+        subprocess.CalledProcessError: the run failed; its output says why.
+        subprocess.TimeoutExpired: it took more than an hour.
+    """
+    folder = work / f"seed{seed}" / method
+    inputs = work / f"seed{seed}" / "inputs"
+    build(inputs, seed, TRAIN, TEST)
+    names = ("teacher", "offline1", "offline10")
+    used = {name for name in names if any(f"{{{name}}}" in part for part in METHODS[method])}
+    files = {name: str(hint_file(name, inputs / "train.parquet")) for name in used}
+    overrides = [part.format(**files) for part in METHODS[method]]
+    steps = LONGER.get(method, STEPS)
+    shutil.rmtree(folder, ignore_errors=True)
+    environment = {"OUTPUT": str(folder), "STEPS": str(steps), "SEED": str(seed)}
+    if method == "sft":
+        shell(["bash", "examples/run_tiny_sft.sh"], limit=3600, **environment)
+        found = read_sft(folder / "sft", steps)
+    else:
+        name = overrides[0].removeprefix("method=")
+        shell(["bash", "examples/run_tiny_cpu.sh", *overrides[1:]], limit=3600, METHODS=name, **environment)
+        found = read_run(folder / name, seed)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return {
+        "method": method,
+        "overrides": METHODS[method],
+        **found,
+        "seed": seed,
+        "series": series,
+        "commit": commit.stdout.strip(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+    }
+
+
+def read_run(folder: Path, seed: int) -> dict[str, Any]:
+    """What is recorded of a run: summary, courses of metrics, and the groups by level beside their earlier visits."""
+    size, bins, _ = measure(read_history(folder / HISTORY))
+    rows = [[b.level, b.earlier, b.groups, *(round(v, 4) for v in (b.success, b.mixed, b.variance))] for b in bins]
+    return summarize(folder / "metrics.jsonl", seed) | {
+        "curves": store.curves(folder / "metrics.jsonl"),
+        "gate": {"group_size": size, "bins": rows},
+    }
+
+
+def read_sft(folder: Path, steps: int) -> dict[str, Any]:
+    """What is recorded of SFT: its test accuracy and its time."""
+    evaluated = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])["data"]
+    final = {kind: round(evaluated[f"val-core/{kind}/acc/mean@1"], 4) for kind in KINDS}
+    return {"final": final, "steps": steps, "wall_seconds": int((folder / "wall_seconds").read_text()), "curves": {}}
+
+
+def make_missing(methods: Iterable[str], seeds: Iterable[int], work: Path, series: str) -> None:
+    """Make and record the runs that are missing, seed by seed, printing progress and the time left."""
+    known = store.load(RESULTS, METHODS)
+    todo = [(method, seed) for seed in seeds for method in methods if seed not in known.get(method, {})]
+    began = time.monotonic()
+    for number, (method, seed) in enumerate(todo):
+        each = (time.monotonic() - began) / number if number else None
+        left = f", about {each * (len(todo) - number) / 60:.0f} min left" if each else ""
+        print(f"== run {number + 1}/{len(todo)}: {method}, seed {seed}{left}", flush=True)
+        path = store.save(RESULTS, run(method, seed, work, series))
+        print(f"== recorded in {path.relative_to(ROOT)}", flush=True)
