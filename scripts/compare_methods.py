@@ -102,7 +102,7 @@ def main() -> int:
     parser.add_argument("--series", default=time.strftime("%Y-%m-%d"), help="name of runs whose times are comparable")
     args = parser.parse_args()
     if args.run:
-        make_missing(args.methods, args.seeds, args.work, args.series)
+        make_missing([(m, seed) for seed in args.seeds for m in args.methods], args.work, args.series)
     rows = compare(store.load(RESULTS, args.methods))
     print(table(rows))
     missing = {m: [s for s in args.seeds if not (RESULTS / m / f"seed{s}.json").exists()] for m in args.methods}

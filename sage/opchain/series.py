@@ -29,6 +29,8 @@ from sage.report.runs import HISTORY
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "opchain"
+CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
+"""Arguments of vLLM's engine for the embedded model."""
 STEPS = 45
 METHODS: dict[str, list[str]] = {
     "grpo": ["method=grpo"],
@@ -76,11 +78,10 @@ def write_teacher_hints(data: Path, out: Path) -> None:
 def write_offline_hints(data: Path, out: Path, draws: int) -> None:
     """Hints by the base model, written by ``scripts/write_hints.py``."""
     partial = out.with_name("partial-" + out.name)
-    engine = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
     command = ["--model", "examples/opchain_base", "--data", data, "--out", partial, "--draws", draws]
     command += ["--prompts", "sage/opchain/prompts.yaml", "--request", "level", "--max-tokens", 16]
     command += ["--verifier", "sage.opchain.verifier:OpchainVerifier"]
-    command += [part for key, value in engine.items() for part in ("--engine", f"{key}={value}")]
+    command += [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]
     shell(["python", "scripts/write_hints.py", *map(str, command)], limit=1800)
     partial.rename(out)
 
@@ -163,10 +164,10 @@ def read_sft(folder: Path, steps: int) -> dict[str, Any]:
     return {"final": final, "steps": steps, "wall_seconds": int((folder / "wall_seconds").read_text()), "curves": {}}
 
 
-def make_missing(methods: Iterable[str], seeds: Iterable[int], work: Path, series: str) -> None:
-    """Make and record the runs that are missing, seed by seed, printing progress and the time left."""
+def make_missing(wanted: Iterable[tuple[str, int]], work: Path, series: str) -> None:
+    """Make and record those runs (method, seed) that are missing, printing progress and the time left."""
     known = store.load(RESULTS, METHODS)
-    todo = [(method, seed) for seed in seeds for method in methods if seed not in known.get(method, {})]
+    todo = [(method, seed) for method, seed in wanted if seed not in known.get(method, {})]
     began = time.monotonic()
     for number, (method, seed) in enumerate(todo):
         each = (time.monotonic() - began) / number if number else None

@@ -1,0 +1,152 @@
+"""The paper's claims on the embedded world, each as inequalities between recorded runs; nothing is tuned per claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import yaml
+
+from sage.claims.gate import gate_parts
+from sage.claims.judge import Claim, Measure, Part, Record, Runs, compare, difference
+
+SETTINGS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("settings.yaml").read_text(encoding="utf-8"))
+MARGIN: float = SETTINGS["margins"]["accuracy"]
+LEVELS = (1, 2, 3)
+
+
+def wanted_seeds() -> dict[str, range]:
+    """Seeds of each method that the claims want."""
+    return {method: range(count) for count, methods in SETTINGS["seeds"].items() for method in methods}
+
+
+def accuracy(kind: str) -> Measure:
+    return lambda record: record["final"][kind]
+
+
+hard, easy = accuracy("hard"), accuracy("easy")
+
+
+def tokens(record: Record) -> float:
+    return record["tokens"]["total"]
+
+
+def last_quarter(name: str) -> Measure:
+    """Mean of a logged metric over the last quarter of the steps in which it was logged."""
+
+    def measure(record: Record) -> float:
+        values = [v for v in record["curves"][name] if v is not None]
+        return fmean(values[-max(1, len(values) // 4) :])
+
+    return measure
+
+
+def better(runs: Runs, above: str, below: str, threshold: float = 0.0) -> Part:
+    return difference(runs, f"hard accuracy, {above} - {below}", above, below, hard, threshold)
+
+
+def relative(runs: Runs, what: str, above: str, below: str, measure: Measure) -> Part:
+    return compare(runs, f"{what}, {above} / {below}", (above, below), lambda a, b: measure(a) / measure(b), 1.0)
+
+
+def one_series(runs: Runs) -> Runs:
+    """Of every seed, only the runs of the series that has most of its methods: times of others are not comparable."""
+    kept: dict[str, dict[int, Record]] = {method: {} for method in runs}
+    for seed in {seed for records in runs.values() for seed in records}:
+        series = [records[seed]["series"] for records in runs.values() if seed in records]
+        common = max(sorted(set(series)), key=series.count)
+        for method, records in runs.items():
+            if seed in records and records[seed]["series"] == common:
+                kept[method][seed] = records[seed]
+    return kept
+
+
+def best_fixed(runs: Runs) -> str:
+    """The fixed level with the highest mean hard accuracy over its seeds; level 2 while there are no runs."""
+    means = {m: fmean(map(hard, runs[m].values())) for m in (f"fixed-{level}" for level in LEVELS) if runs.get(m)}
+    return max(means, key=means.__getitem__, default="fixed-2")
+
+
+def closer_to_grpo(runs: Runs, what: str, name: str) -> Part:
+    """How much further LUFFY's last quarter is from GRPO's than SAGE's is."""
+    measure = last_quarter(name)
+
+    def further(luffy: Record, sage: Record, grpo: Record) -> float:
+        return abs(measure(luffy) - measure(grpo)) - abs(measure(sage) - measure(grpo))
+
+    return compare(runs, f"{what}, distance from grpo, luffy - sage", ("luffy", "sage", "grpo"), further)
+
+
+def equal_tokens(runs: Runs) -> list[Part]:
+    """SAGE against a longer GRPO, which must have generated at least as many tokens."""
+    longer = "grpo-80-steps"
+    return [
+        better(runs, "sage", longer),
+        compare(runs, f"tokens, {longer} / sage", (longer, "sage"), lambda a, b: tokens(a) / tokens(b), 0.95),
+    ]
+
+
+def online(runs: Runs) -> list[Part]:
+    """Online above offline above none, at each fixed level."""
+    pairs = [(f"fixed-{level}", f"fixed-{level}-offline") for level in LEVELS]
+    return [part for pair in pairs for part in (better(runs, *pair), better(runs, pair[1], "grpo"))]
+
+
+def own_schedule(runs: Runs, name: str) -> list[Part]:
+    """SAGE's accuracy within the margin, at a part of its extra tokens."""
+    most = SETTINGS["margins"]["extra_tokens"]
+
+    def saved(own: Record, sage: Record, grpo: Record) -> float:
+        return most - (tokens(own) - tokens(grpo)) / (tokens(sage) - tokens(grpo))
+
+    what = f"{most} - extra tokens of {name} / of sage"
+    return [better(runs, name, "sage", -MARGIN), compare(runs, what, (name, "sage", "grpo"), saved)]
+
+
+def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
+    """All claims.
+
+    Args:
+        runs: records by method and seed.
+        gate: the measured gate (`sage.claims.gate`); it need not exist.
+    """
+    timed = one_series(runs)
+    start: Measure = lambda record: record["base"]["easy"]  # noqa: E731
+    usage: Callable[[str], Measure] = lambda part: lambda record: record[f"hint_usage_{part}_quarter"]  # noqa: E731
+    return [
+        Claim("C1a", "SAGE beats GRPO without hints on held-out hard problems, at equal steps", "Table 1",
+              [better(runs, "sage", "grpo")]),
+        Claim("C1b", "and at equal generated tokens", "", equal_tokens(runs)),
+        Claim("C2", "Fewer prompts are never solved", "Table 2",
+              [difference(runs, "never solved, grpo - sage", "grpo", "sage", lambda r: r["never_solved"])]),
+        Claim("C3", "Online hints beat offline hints beat none, at each level", "Fig. 3, Table C.1", online(runs),
+              "the right hint of this task is a copy, so online and offline hints hardly differ"),
+        Claim("C4", "Many offline hints beat one and do not reach online hints", "Fig. 5",
+              [better(runs, "offline-10", "offline"), better(runs, "sage", "offline-10")], "as for C3"),
+        Claim("C5", "Training without the hint in the context hurts", "Fig. 5", [better(runs, "sage", "off-policy")],
+              "partly by construction: hinted responses leave out what the hint says"),
+        Claim("C6", "The adaptive level beats the best fixed level", "Fig. 5",
+              [better(runs, "sage", best_fixed(runs))]),
+        Claim("C7", "Hint usage falls while accuracy without hints rises", "Fig. 6",
+              [compare(runs, "sage: hinted prompts, first - last quarter", ("sage",),
+                       lambda r: usage("first")(r) - usage("last")(r)),
+               compare(runs, "sage: hard accuracy, last - base", ("sage",), lambda r: hard(r) - r["base"]["hard"])]),
+        Claim("C8", "Entropy and length stay closer to GRPO's than LUFFY's do", "Fig. 4",
+              [closer_to_grpo(runs, "entropy", "sage/entropy/plain"),
+               closer_to_grpo(runs, "response length", "sage/response_length/plain")]),
+        Claim("C9", "Cost: GRPO < SAGE-light < SAGE", "Table 3",
+              [relative(timed, "seconds in steps", above, below, lambda r: r["step_seconds"])
+               for above, below in (("sage-light", "grpo"), ("sage", "sage-light"))]),
+        Claim("C10", "Groups are mixed as often as u(p) says and carry the energy of Eq. 6 and 17", "Eq. 6, 7, 17",
+              gate_parts(gate, SETTINGS["margins"]["gate"]), "of the base model, whose policy stands still"),
+        Claim("C11a", "Ours: sage-calibrated keeps SAGE's accuracy at 60% of its extra tokens", "ours",
+              own_schedule(runs, "sage-calibrated")),
+        Claim("C11b", "Ours: sage-probe keeps SAGE's accuracy at 60% of its extra tokens", "ours",
+              own_schedule(runs, "sage-probe")),
+        Claim("C12a", "No regression on easy problems against GRPO", "",
+              [difference(runs, "easy accuracy, sage - grpo", "sage", "grpo", easy, -MARGIN)]),
+        Claim("C12b", "No regression on easy problems against the base model", "",
+              [compare(runs, "easy accuracy, sage - base", ("sage",), lambda r: easy(r) - start(r), -MARGIN)]),
+    ]  # fmt: skip

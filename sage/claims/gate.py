@@ -1,0 +1,125 @@
+"""The gate measured where the policy stands still: rollouts of the base model on hinted and plain prompts.
+
+For every prompt and level, ``ESTIMATE`` rollouts give the success rate, and as many others, cut into groups of G, how
+often a group is mixed and what energy it carries. From n rollouts of which c are correct, the chance that G of them are
+all correct or all wrong is C(c, G) + C(n - c, G) over C(n, G), which makes 1 minus it an unbiased estimate of u(p);
+c (n - c) / (n (n - 1)) is one of p (1 - p).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from math import comb
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from sage.claims.judge import Part
+from sage.evaluation.generate import Decoding, Replicas, Request
+from sage.gate import advantage_energy
+from sage.hinting import request_seed
+from sage.opchain.corpus import PROMPTS, plain_prompt
+from sage.opchain.task import KINDS, is_correct, make_problems
+
+GROUP_SIZE, ESTIMATE, PROBLEMS = 8, 64, 40
+SEED = 31
+"""Of problems that no training and no test has."""
+LEVELS = range(4)
+
+
+def unbiased_gate(correct: int, drawn: int, group_size: int) -> float:
+    """Estimate of u(p) (SAGE Eq. 7) from ``correct`` of ``drawn`` rollouts, at least G of them."""
+    return 1.0 - (comb(correct, group_size) + comb(drawn - correct, group_size)) / comb(drawn, group_size)
+
+
+def measure_gate(model: Path, engine: Mapping[str, Any], out: Path, logs: Path) -> None:
+    """Draw the rollouts with vLLM and write the numbers of correct ones, some 150,000 rollouts a minute and core.
+
+    Args:
+        model: the embedded base model.
+        engine: arguments of vLLM's engine.
+        out: JSON file: for each kind and level, a row a problem, its correct rollouts of `ESTIMATE` and of each group.
+        logs: folder for the engine's log.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    problems = {f"{kind}/{n}": p for kind in KINDS for n, p in enumerate(make_problems(kind, PROBLEMS, SEED))}
+    requests = []
+    for name, problem in problems.items():
+        for level in LEVELS:
+            plain = plain_prompt(problem)
+            text = PROMPTS.hinted_text(plain, problem.text, problem.checkpoint(level)) if level else plain
+            ids = tokenizer.apply_chat_template(
+                [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=True, return_dict=False
+            )
+            keys = [(str(level), name, number) for number in range(2 * ESTIMATE)]
+            requests.append([Request(key, ids, request_seed(SEED, *key)) for key in keys])
+    correct: dict[tuple[str, str], list[bool]] = {}
+    with Replicas(str(model), dict(engine), Decoding(1.0, 1.0, 56), [None], logs) as replicas:
+        answers = {g.key: is_correct(g.text, problems[g.key[1]].answer) for g in replicas.run(requests)}
+    for key in sorted(answers):
+        correct.setdefault(key[:2], []).append(answers[key])
+    table: dict[str, dict[str, list[list[int]]]] = {kind: {str(level): [] for level in LEVELS} for kind in KINDS}
+    for (at, name), found in sorted(correct.items()):
+        starts = range(ESTIMATE, 2 * ESTIMATE, GROUP_SIZE)
+        groups = [sum(found[start : start + GROUP_SIZE]) for start in starts]
+        table[name.split("/")[0]][at].append([sum(found[:ESTIMATE]), *groups])
+    record = {"group_size": GROUP_SIZE, "estimate": ESTIMATE, "correct": table}
+    out.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+def gate_rows(path: Path) -> list[dict[str, float]]:
+    """For each level, over all problems: mean success, mixed groups and u(p), standardised and centred energy."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    size, drawn = record["group_size"], record["estimate"]
+    rows = []
+    for level in LEVELS:
+        problems = [row for levels in record["correct"].values() for row in levels[str(level)]]
+        rows.append(
+            {
+                "level": level,
+                "groups": sum(len(row) - 1 for row in problems),
+                "success": fmean(row[0] / drawn for row in problems),
+                "mixed": fmean(_mixed(row, size) for row in problems),
+                "u(p)": fmean(unbiased_gate(row[0], drawn, size) for row in problems),
+                "energy (Eq. 6)": fmean(_energy(row, size) for row in problems),
+                "centred energy": fmean(_centred(row, size) for row in problems),
+                "Eq. 17": fmean(_expected(row, drawn, size) for row in problems),
+            }
+        )
+    return rows
+
+
+def gate_parts(path: Path, margin: float) -> list[Part]:
+    """That measured and expected differ by less than the margin, over all problems and levels."""
+    names = ("mixed groups - u(p)", "energy (Eq. 6) - u(p)", "centred energy - Eq. 17")
+    if not path.is_file():
+        return [Part(name, margin, {}, (path.name,), within=True) for name in names]
+    record = json.loads(path.read_text(encoding="utf-8"))
+    size, drawn = record["group_size"], record["estimate"]
+    problems = [row for levels in record["correct"].values() for rows in levels.values() for row in rows]
+    gates = [unbiased_gate(row[0], drawn, size) for row in problems]
+    measured = (
+        [_mixed(row, size) - gate for row, gate in zip(problems, gates, strict=True)],
+        [_energy(row, size) - gate for row, gate in zip(problems, gates, strict=True)],
+        [_centred(row, size) - _expected(row, drawn, size) for row in problems],
+    )
+    return [Part(name, margin, dict(enumerate(v)), within=True) for name, v in zip(names, measured, strict=True)]
+
+
+def _mixed(row: Sequence[int], size: int) -> float:
+    return fmean(0 < found < size for found in row[1:])
+
+
+def _energy(row: Sequence[int], size: int) -> float:
+    return fmean(advantage_energy([1.0] * found + [0.0] * (size - found)) for found in row[1:])
+
+
+def _centred(row: Sequence[int], size: int) -> float:
+    return fmean(found / size * (1 - found / size) for found in row[1:])
+
+
+def _expected(row: Sequence[int], drawn: int, size: int) -> float:
+    return (size - 1) / size * row[0] * (drawn - row[0]) / (drawn * (drawn - 1))
