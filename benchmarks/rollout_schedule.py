@@ -51,7 +51,7 @@ COLUMNS = (
     *("", "seconds", "busy", "/ grpo", "/ barrier-whole", "/ bound", "tokens / bound"),
     *("plain, hint, hinted, repeated", "simulated", "occupancy by tenths"),
 )
-SAME_DECISIONS = ("barrier-whole", "barrier-unresolved", "sage", "sage-patience", "sage-ordered")
+SAME_DECISIONS = ("barrier-whole", "barrier-unresolved", "sage", "sage-patience", "sage-priority")
 """Ways that must take the same decisions: they are Algorithm 1."""
 
 
@@ -173,8 +173,8 @@ async def run(repetitions: int, work: Mapping[Any, tuple[World, Sequence[Plan], 
         names = list(STRATEGIES)
         turn = repetition % len(names)
         for name in [*names[turn:], *names[:turn]]:
-            world, plans, order = work[repetition, collapse, name]
-            record[name], decided[name] = await measure(engine, Batch(world, STRATEGIES[name], engine, plans, order))
+            world, plans = work[repetition, collapse, name]
+            record[name], decided[name] = await measure(engine, Batch(world, STRATEGIES[name], engine, plans))
             await asyncio.sleep(0.2)  # what was aborted leaves the engine
         for name in SAME_DECISIONS:
             if not same_decisions(decided[name], decided["sage"]):
@@ -238,7 +238,7 @@ def main() -> None:
     for repetition, collapse in itertools.product(range(repetitions), COLLAPSES):
         world = replace(base, collapse=collapse, seed=repetition)
         for name, strategy in STRATEGIES.items():
-            work[repetition, collapse, name] = (world, *earlier_visits(world, strategy, 2))
+            work[repetition, collapse, name] = (world, earlier_visits(world, strategy, 2))
     records = asyncio.run(run(repetitions, work))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -107,16 +107,26 @@ class VisitPlan:
     """How often the prompt was visited before."""
     step: int = 0
     """Training step that dispatches the visit."""
+    last_level: int = 0
+    """Level kept from the last visit (`Schedule.next_level`), 0 before the first."""
+
+    @property
+    def priority(self) -> int:
+        """Of the visit's requests in an engine's queue, where lower ones are served first.
+
+        Prompts that climbed far in their last visit come first, so that the longest chains do not begin last.
+        """
+        return -self.last_level
 
     def to_json(self) -> str:
         """The form in which it travels: verl's queue stores it in asynchronous training, and knows no classes."""
-        return json.dumps([self.levels, self.number, self.step])
+        return json.dumps([self.levels, self.number, self.step, self.last_level])
 
     @classmethod
     def from_json(cls, text: str) -> VisitPlan:
         """Inverse of `to_json`."""
-        levels, number, step = json.loads(text)
-        return cls(tuple(levels), number, step)
+        levels, *rest = json.loads(text)
+        return cls(tuple(levels), *rest)
 
 
 @dataclass(frozen=True)

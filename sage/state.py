@@ -61,7 +61,8 @@ class StateStore:
         state = self.prompts.get(prompt_id)
         forecast = self.calibration.forecast(prompt_id, step) if self.calibration else None
         levels = self.schedule.plan(state, Outlook(progress, forecast))
-        return VisitPlan(levels, state.visits if state else 0, step)
+        visits, last_level = (state.visits, state.level) if state else (0, 0)
+        return VisitPlan(levels, visits, step, last_level)
 
     def update(self, visits: Iterable[Visit], step: int) -> None:
         """Enter the visits of a step. The order of different prompts means nothing."""

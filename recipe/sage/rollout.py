@@ -137,7 +137,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             return self._outcome(session[0][-1], reference=True), session
 
         def roll_out(hint: Hint | None, part: slice = slice(None)) -> list[Row[Session]]:
-            context = {**row, "raw_prompt": hinted(hint.text) if hint else messages}
+            context = {**row, **self._priority(plan), "raw_prompt": hinted(hint.text) if hint else messages}
             count = self.schedule.rollouts(hint.level if hint else 0)
             if isinstance(reference, HintFailure):
                 count = self.rollout_config.n  # a rollout takes the reference's place
@@ -166,9 +166,9 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         for session_id, (outputs, kwargs) in enumerate(sessions):
             if plain is not None:
                 outputs[-1].prompt_ids = plain
-            # solution: long, and of no use downstream
-            kwargs = {k: v for k, v in kwargs.items() if k != "solution"} | {"session_id": session_id}
-            puts.append(put(outputs, False, **kwargs))
+            # the solution is long, and of no use downstream
+            kept = {k: v for k, v in kwargs.items() if k not in ("solution", "priority", "session_id")}
+            puts.append(put(outputs, False, **kept, session_id=session_id))
         await asyncio.gather(*puts)
         return visit
 
@@ -241,6 +241,10 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         correct = float(info[self.sage.solved_key]) >= self.sage.solved_threshold
         return Rollout(float(output.reward_score), correct, sum(output.response_mask), reference)
 
+    def _priority(self, plan: VisitPlan) -> dict[str, int]:
+        """The priority of a visit's requests, where the engine's queue heeds it (verl's option)."""
+        return {"priority": plan.priority} if self.rollout_config.scheduling_policy == "priority" else {}
+
     def _encode(self, messages: list[dict[str, str]]) -> list[int]:
         ids = apply_chat_template(
             self.tokenizer,
@@ -280,6 +284,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
                 "logprobs": False,
                 **self._engine_params,
             },
+            **self._priority(plan),
         )
         text = self.tokenizer.decode(output.token_ids, skip_special_tokens=True)
         return Reply(text, len(output.token_ids), time.perf_counter() - begin)

@@ -7,8 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sage.records import Visit
-from sage.schedule import Plan
+from sage.records import Visit, VisitPlan
 from sage.simulator.engine import Cluster, SimulatedEngine, StepTimes, VirtualLoop
 from sage.simulator.strategies import Batch, Kind, Request, Strategy
 from sage.simulator.world import World
@@ -45,8 +44,8 @@ class Result:
     """Mean part of the slots that was taken, in each tenth of the makespan."""
 
 
-def earlier_visits(world: World, strategy: Strategy, visits: int) -> tuple[list[Plan], list[int]]:
-    """Plans of the prompts, and their order, after earlier visits with other draws of the same prompts.
+def earlier_visits(world: World, strategy: Strategy, visits: int) -> list[VisitPlan]:
+    """Plans of the prompts after earlier visits with other draws of the same prompts.
 
     Plans are what the driver makes of those visits' outcomes (`StateStore`). Visits are ten steps apart.
     """
@@ -57,28 +56,25 @@ def earlier_visits(world: World, strategy: Strategy, visits: int) -> tuple[list[
 
     store = StateStore(strategy.make_schedule(world))
     prompts = range(world.prompts)
-    plans: list[Plan] = []
-    needed = [0] * world.prompts
+    plans: list[VisitPlan] = []
     for number in range(visits + 1):
         step = 10 * number
-        plans = [store.plan(str(prompt), step, 0.5).levels for prompt in prompts]
+        plans = [store.plan(str(prompt), step, 0.5) for prompt in prompts]
         if number < visits:
             past = replace(world, visit=-1 - number)
-            done = asyncio.run(Batch(past, replace(strategy, patience=1.0), Instant(), plans, prompts).run())
+            done = asyncio.run(Batch(past, replace(strategy, patience=1.0), Instant(), plans).run())
             store.update(done, step)
-            needed = [len(visit.groups) for visit in done]
-    order = sorted(prompts, key=lambda p: -needed[p]) if strategy.hard_first else list(prompts)
-    return plans, order
+    return plans
 
 
 def simulate(world: World, strategy: Strategy, machine: Machine, visits: int = 2) -> Result:
     """Roll out one batch on the virtual clock."""
-    plans, order = earlier_visits(world, strategy, visits)
+    plans = earlier_visits(world, strategy, visits)
     loop = VirtualLoop()
     engines = [
         SimulatedEngine(loop, machine.times, machine.slots, machine.batched_tokens) for _ in range(machine.engines)
     ]
-    batch = Batch(world, strategy, Cluster(engines, random.Random(world.seed)), plans, order)
+    batch = Batch(world, strategy, Cluster(engines, random.Random(world.seed)), plans)
     try:
         done = loop.run_until_complete(batch.run())
         makespan = loop.time()

@@ -14,8 +14,8 @@ from enum import Enum
 from typing import Protocol, cast
 
 from sage.hinting import HintWriter
-from sage.records import Action, Group, Hint, HintRequest, Prompt, RequestOutcome, Rollout, Visit
-from sage.schedule import SCHEDULES, Plan, Schedule
+from sage.records import Action, Group, Hint, HintRequest, Prompt, RequestOutcome, Rollout, Visit, VisitPlan
+from sage.schedule import SCHEDULES, Schedule
 from sage.simulator.world import World
 from sage.visit import Row, run_visit
 
@@ -73,9 +73,7 @@ class Strategy:
     patience: float = 1.0
     """Part of a group that must have failed before the next level is begun (``sage.patience``)."""
     priority: bool = False
-    """Of the requests that wait, those of higher levels go first."""
-    hard_first: bool = False
-    """Prompts that needed more groups in their last visit are submitted first."""
+    """Requests wait in the order of `VisitPlan.priority` (``rollout.scheduling_policy=priority``), else of arrival."""
 
     def make_schedule(self, world: World) -> Schedule:
         """The schedule that decides."""
@@ -90,7 +88,7 @@ STRATEGIES = {
         Strategy("barrier-unresolved", barrier=Barrier.UNRESOLVED),
         Strategy("sage"),
         Strategy("sage-patience", patience=0.5),
-        Strategy("sage-ordered", priority=True, hard_first=True),
+        Strategy("sage-priority", priority=True),
         Strategy("sage-light", "sage-light"),
         Strategy("sage-calibrated", "sage-calibrated"),
     )
@@ -118,10 +116,8 @@ class Batch:
     world: World
     strategy: Strategy
     engine: Engine
-    plans: Sequence[Plan]
-    """Levels to try, of each prompt."""
-    order: Sequence[int]
-    """Prompts in the order of submission."""
+    plans: Sequence[VisitPlan]
+    """Of each prompt, in the order of submission."""
     tokens: Counter[Kind] = field(default_factory=Counter)
     """Generated so far."""
 
@@ -130,12 +126,10 @@ class Batch:
         self.schedule = self.strategy.make_schedule(self.world)
         if self.strategy.barrier is not Barrier.NONE:
             return await self._with_barrier()
-        visits = await asyncio.gather(*(self._visit(prompt) for prompt in self.order))
-        by_prompt = dict(zip(self.order, visits, strict=True))
-        return [by_prompt[prompt] for prompt in range(self.world.prompts)]
+        return list(await asyncio.gather(*map(self._visit, range(self.world.prompts))))
 
     async def _generate(self, kind: Kind, prompt: int, level: int, index: int, context: int, tokens: int) -> int:
-        priority = -level if self.strategy.priority else 0
+        priority = self.plans[prompt].priority if self.strategy.priority else 0
         done = await self.engine.generate(Request(prompt, kind, level, index, context, tokens, priority))
         self.tokens[kind] += done
         return done
@@ -164,7 +158,7 @@ class Batch:
         visit, _ = await run_visit(
             Prompt(str(prompt), "", "", ""),
             self.schedule,
-            self.plans[prompt],
+            self.plans[prompt].levels,
             cast(HintWriter, Writer(lambda: self._hint(prompt))),
             roll_out,
             self.strategy.patience,
@@ -173,26 +167,27 @@ class Batch:
 
     async def _with_barrier(self) -> list[Visit]:
         """All prompts at level 0, then those that failed at level 1, and so on; see `Barrier`."""
-        groups: list[list[Group]] = [[] for _ in self.order]
+        prompts = range(self.world.prompts)
+        groups: list[list[Group]] = [[] for _ in prompts]
         decisions = {}
-        active, level, hinted = set(self.order), 0, set[int]()
+        active, level, hinted = set(prompts), 0, set[int]()
         while active:
             if level:
-                await asyncio.gather(*(self._hint(prompt) for prompt in self.order if prompt in active - hinted))
+                await asyncio.gather(*(self._hint(prompt) for prompt in prompts if prompt in active - hinted))
                 hinted |= active
-            again = self.order if self.strategy.barrier is Barrier.WHOLE else [p for p in self.order if p in active]
+            again = prompts if self.strategy.barrier is Barrier.WHOLE else [p for p in prompts if p in active]
             kinds = {p: (Kind.HINTED if level else Kind.PLAIN) if p in active else Kind.REPEATED for p in again}
             started = {p: self._group(p, level, kinds[p]) for p in again}
             for prompt, rows in started.items():
                 rollouts = tuple(rollout for rollout, _ in await asyncio.gather(*rows))
                 if prompt in active:
                     groups[prompt].append(Group(level, rollouts, f"hint {level}" if level else None))
-                    decisions[prompt] = self.schedule.after_group(groups[prompt][-1], self.plans[prompt])
+                    decisions[prompt] = self.schedule.after_group(groups[prompt][-1], self.plans[prompt].levels)
             active = {prompt for prompt in active if decisions[prompt].action is Action.RAISE}
             level += 1
         return [
-            Visit(str(prompt), self.plans[prompt], tuple(groups[prompt]), decisions[prompt])
-            for prompt in range(self.world.prompts)
+            Visit(str(prompt), self.plans[prompt].levels, tuple(groups[prompt]), decisions[prompt])
+            for prompt in prompts
         ]
 
 

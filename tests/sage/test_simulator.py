@@ -19,7 +19,7 @@ RECORDED = Path(__file__).parents[2] / "benchmarks" / "results" / "rollout_sched
 TIMES = StepTimes(((1, 0.010), (8, 0.014), (32, 0.020)), 1e-5, 1e-4)
 WORLD = World(16, 4, 0.4, Lengths(30, 0.8, 120), Lengths(20, 0.5, 60))
 MACHINE = Machine(TIMES, 2, 16)
-EXACT = ("barrier-unresolved", "sage", "sage-ordered")
+EXACT = ("barrier-unresolved", "sage", "sage-priority")
 """Algorithm 1, and no token more."""
 
 worlds = st.builds(
@@ -73,7 +73,7 @@ def test_tokens_are_those_of_algorithm_1_and_no_schedule_beats_the_bound(world, 
 @example(replace(WORLD, prompts=1, group_size=1), replace(MACHINE, engines=4))  # engines without a request
 def test_every_way_of_running_algorithm_1_takes_the_same_decisions(world, machine):
     visits = simulate(world, STRATEGIES["sage"], machine).visits
-    for name in ("barrier-whole", "barrier-unresolved", "sage-patience", "sage-ordered"):
+    for name in ("barrier-whole", "barrier-unresolved", "sage-patience", "sage-priority"):
         assert same_decisions(simulate(world, STRATEGIES[name], machine).visits, visits), name
 
 
@@ -132,11 +132,12 @@ def test_patience_shortens_the_phase_for_tokens_that_are_counted():
 
 
 def test_earlier_visits_make_the_plans():
-    plans, _ = earlier_visits(WORLD, STRATEGIES["sage-light"], 2)
-    assert all(len(plan) == 1 for plan in plans) and {plan[0] for plan in plans} == {0, 1, 2}
-    plans, order = earlier_visits(WORLD, replace(STRATEGIES["sage"], hard_first=True), 1)
-    assert sorted(order) == list(range(16)) and WORLD.solved_from[order[0]] == max(WORLD.solved_from)
-    assert set(plans) == {(0, 1, 2, 3)}
+    plans = earlier_visits(WORLD, STRATEGIES["sage-light"], 2)
+    assert all(len(plan.levels) == 1 for plan in plans) and {plan.levels[0] for plan in plans} == {0, 1, 2}
+    plans = earlier_visits(WORLD, STRATEGIES["sage"], 1)
+    assert {plan.levels for plan in plans} == {(0, 1, 2, 3)} and {plan.number for plan in plans} == {1}
+    hard = max(range(16), key=lambda p: plans[p].last_level)
+    assert WORLD.solved_from[hard] == max(WORLD.solved_from)
 
 
 def test_an_engine_joins_at_step_ends_and_serves_in_order():

@@ -212,7 +212,7 @@ def test_a_visit_survives_json_with_latex_and_line_breaks():
 
 
 def test_a_plan_survives_its_journey():
-    assert VisitPlan.from_json(VisitPlan((0, 2, 3), 4, 17).to_json()) == VisitPlan((0, 2, 3), 4, 17)
+    assert VisitPlan.from_json(VisitPlan((0, 2, 3), 4, 17, 2).to_json()) == VisitPlan((0, 2, 3), 4, 17, 2)
 
 
 def test_a_plan_may_leave_levels_out_and_goes_plain_when_no_hint_can_be_had():
