@@ -3,6 +3,7 @@
 #
 #   bash scripts/test.sh            the fast tests, then the end-to-end ones (marked `slow`: Ray and vLLM), each file under a limit
 #   bash scripts/test.sh --fast     the fast tests only
+#   bash scripts/test.sh --all      the end-to-end ones marked `long` too: about 15 minutes more
 #
 # Other arguments go to pytest (-k ..., -x, a file); a selection by -m is made here. Tests marked `gpu` are not run: in a GPU
 # environment use `python -m pytest -m gpu`. FAST_LIMIT and SLOW_LIMIT: seconds until the fast tests, or one file of end-to-end
@@ -11,9 +12,14 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 fast_only=false
+end_to_end="slow and not gpu and not long"
 args=()
 for arg in "$@"; do
-  if [[ $arg == --fast ]]; then fast_only=true; else args+=("$arg"); fi
+  case $arg in
+    --fast) fast_only=true ;;
+    --all) end_to_end="slow and not gpu" ;;
+    *) args+=("$arg") ;;
+  esac
 done
 
 source scripts/setup_env.sh
@@ -69,7 +75,7 @@ echo "== fast tests"
 run_pytest "${FAST_LIMIT:-900}" -m "not slow and not gpu" --durations=5 ${args[@]+"${args[@]}"}
 
 if ! $fast_only; then
-  slow=(-m "slow and not gpu" -v --durations=5 ${args[@]+"${args[@]}"})
+  slow=(-m "$end_to_end" -v --durations=5 ${args[@]+"${args[@]}"})
   if printf '%s\n' ${args[@]+"${args[@]}"} | grep -qE '^[^-].*\.py(::|$)'; then
     echo "== end-to-end tests of the files named"
     run_pytest "${SLOW_LIMIT:-1500}" "${slow[@]}"

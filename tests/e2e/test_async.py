@@ -63,6 +63,7 @@ def test_colocated_rollouts_run_ahead_and_survive_a_resume(tmp_path, small_data)
     assert max(run.metrics[step].get("sage/staleness_max/plain", 0) for step in (3, 4)) >= 1
 
 
+@pytest.mark.long
 def test_separate_engine_takes_its_weights_from_the_actor(tmp_path, small_data):
     run = train(tmp_path / "run", small_data, "+asynchronous=tiny_separate", "trainer.total_training_steps=3")
     check_steps(run, small_data, range(1, 4))

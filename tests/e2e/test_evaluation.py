@@ -96,6 +96,7 @@ def trained(tmp_path_factory, small_data) -> Run:
     return train(tmp_path_factory.mktemp("trained"), small_data, *options)
 
 
+@pytest.mark.long
 def test_every_checkpoint_of_a_run_is_merged_and_evaluated_and_the_best_is_named(trained, tmp_path, small_data):
     (trained.folder / "global_step_3" / "actor").mkdir(parents=True)
     arguments = ("--checkpoints", trained.folder, "--model", MODEL)

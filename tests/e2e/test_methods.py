@@ -123,6 +123,7 @@ def test_calibrated_plans_are_those_of_the_saved_state_and_off_policy_rows_have_
     assert run.metrics[5]["sage/rollout_probs_diff_max/hinted"] > 0.05, "the actor did not see the hint"
 
 
+@pytest.mark.long
 def test_dapo_filters_groups_without_a_signal_and_remembers_their_visits(tmp_path, small_data, rows):
     options = ["trainer.total_training_steps=2", "data.train_batch_size=4"]
     options += ["actor_rollout_ref.actor.ppo_mini_batch_size=4"]

@@ -48,6 +48,7 @@ def ray_processes(number: int | str) -> str:
     return "\n".join(line for line in listed if f"/tmp/ray-{number}/" in line)
 
 
+@pytest.mark.long
 @needs_hosts
 def test_a_job_on_two_nodes_goes_on_after_a_preemption(tmp_path):
     with hosts.hosts(NAMES, tmp_path, ["/tmp/ray-201"]) as pids:
@@ -59,6 +60,7 @@ def test_a_job_on_two_nodes_goes_on_after_a_preemption(tmp_path):
     check_interrupted_run(job.log(), job.output / "slurm/201")
 
 
+@pytest.mark.long
 @needs_hosts
 def test_a_node_that_does_not_join_is_named(tmp_path):
     with hosts.hosts(NAMES, tmp_path, ["/tmp/ray-202"]) as pids:
@@ -69,6 +71,7 @@ def test_a_node_that_does_not_join_is_named(tmp_path):
     assert "Ray cluster incomplete after 30 s: node2 has not joined\n" in job.log()
 
 
+@pytest.mark.long
 @needs_hosts
 @needs_slurm
 def test_a_real_slurm_preempts_the_job_and_runs_it_again(tmp_path):

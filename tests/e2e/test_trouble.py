@@ -42,6 +42,7 @@ def test_a_step_without_a_readable_hint_a_raising_verifier_and_a_missing_solutio
     assert refused in (run.folder / "train.log").read_text(errors="replace"), "the log names the prompt"
 
 
+@pytest.mark.long
 def test_sage_light_raises_levels_between_visits(tmp_path):
     build(tmp_path, seed=0, train={"easy": 2, "medium": 2, "hard": 12}, test=1)
     run = train(tmp_path / "run", tmp_path, "sage.schedule=sage-light", "trainer.total_training_steps=4")
