@@ -54,6 +54,7 @@ METHODS: dict[str, list[str]] = {
     "off-policy": ["method=off-policy"],
     "dr-grpo": ["method=grpo", "algorithm.norm_adv_by_std_in_grpo=false"],
     "grpo-verl": ["method=grpo", "algorithm.adv_estimator=grpo"],
+    "sage-async": ["method=sage", "+asynchronous=colocate"],
     "grpo-80-steps": ["method=grpo"],
     "fixed-1-offline": ["method=fixed-1", "sage.hint_source={offline1}"],
     "fixed-2-offline": ["method=fixed-2", "sage.hint_source={offline1}"],

@@ -23,6 +23,7 @@ LABELS = paper.METHODS | {
     "dapo": "DAPO",
     "dr-grpo": "Dr. GRPO",
     "grpo-verl": "GRPO with verl's std",
+    "sage-async": "SAGE, asynchronous",
     "grpo-80-steps": "GRPO, 80 steps",
 }
 """Names of methods in the order of rows. Others follow under the names of their folders."""
