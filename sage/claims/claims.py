@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -113,8 +113,6 @@ def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
         gate: the measured gate (`sage.claims.gate`); it need not exist.
     """
     timed = one_series(runs)
-    start: Measure = lambda record: record["base"]["easy"]  # noqa: E731
-    usage: Callable[[str], Measure] = lambda part: lambda record: record[f"hint_usage_{part}_quarter"]  # noqa: E731
     return [
         Claim("C1a", "SAGE beats GRPO without hints on held-out hard problems, at equal steps", "Table 1",
               [better(runs, "sage", "grpo")]),
@@ -131,7 +129,7 @@ def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
               [better(runs, "sage", best_fixed(runs))]),
         Claim("C7", "Hint usage falls while accuracy without hints rises", "Fig. 6",
               [compare(runs, "sage: hinted prompts, first - last quarter", ("sage",),
-                       lambda r: usage("first")(r) - usage("last")(r)),
+                       lambda r: r["hint_usage_first_quarter"] - r["hint_usage_last_quarter"]),
                compare(runs, "sage: hard accuracy, last - base", ("sage",), lambda r: hard(r) - r["base"]["hard"])]),
         Claim("C8", "Entropy and length stay closer to GRPO's than LUFFY's do", "Fig. 4",
               [closer_to_grpo(runs, "entropy", "sage/entropy/plain"),
@@ -148,5 +146,5 @@ def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
         Claim("C12a", "No regression on easy problems against GRPO", "",
               [difference(runs, "easy accuracy, sage - grpo", "sage", "grpo", easy, -MARGIN)]),
         Claim("C12b", "No regression on easy problems against the base model", "",
-              [compare(runs, "easy accuracy, sage - base", ("sage",), lambda r: easy(r) - start(r), -MARGIN)]),
+              [compare(runs, "easy accuracy, sage - base", ("sage",), lambda r: easy(r) - r["base"]["easy"], -MARGIN)]),
     ]  # fmt: skip

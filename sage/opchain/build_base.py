@@ -1,6 +1,7 @@
-"""Pre-train the base model of the embedded world: a Llama of 0.7M parameters, about ten minutes on two cores.
+"""Pre-train the base model of an embedded task: a Llama of 0.7M parameters, about ten minutes on two cores.
 
     python -m sage.opchain.build_base --out examples/opchain_base
+    python -m sage.opchain.build_base --task wheels --out examples/wheels_base
 
 The result is stored in bfloat16 (1.4 MB). A rerun gives the same weights up to the floating-point order of the machine.
 """
@@ -8,6 +9,7 @@ The result is stored in bfloat16 (1.4 MB). A rerun gives the same weights up to 
 from __future__ import annotations
 
 import argparse
+import importlib
 import random
 import time
 from pathlib import Path
@@ -15,7 +17,6 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from sage.opchain.corpus import sample_document
 from sage.opchain.tokenizer import build_tokenizer
 
 STEPS, BATCH, LEARNING_RATE, WARMUP = 1800, 64, 3e-3, 50
@@ -62,8 +63,9 @@ def learning_rate(step: int, steps: int) -> float:
     return LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * min(1.0, max(0.02, (steps - step) / (0.4 * steps)))
 
 
-def train(steps: int, seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
-    """Pre-train for ``steps`` batches of documents of similar length."""
+def train(task: str, steps: int, seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+    """Pre-train for ``steps`` batches of documents of similar length, from ``sage.<task>.corpus``."""
+    sample_document = importlib.import_module(f"sage.{task}.corpus").sample_document
     torch.manual_seed(seed)
     rng = random.Random(seed)
     tokenizer = build_tokenizer()
@@ -92,10 +94,11 @@ def train(steps: int, seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerF
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and the tokenizer")
+    parser.add_argument("--task", choices=["opchain", "wheels"], default="opchain")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    model, tokenizer = train(args.steps, args.seed)
+    model, tokenizer = train(args.task, args.steps, args.seed)
     model.to(torch.bfloat16).save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
     print(f"{sum(p.numel() for p in model.parameters())} parameters saved to {args.out}")

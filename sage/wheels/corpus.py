@@ -14,7 +14,7 @@ from pathlib import Path
 from sage.prompts import PromptTemplates
 from sage.wheels.task import CAREFUL, WHEELS, Problem, make_problem, open_ways
 
-FOLLOWS = 0.6
+FOLLOWS = 0.7
 MIXTURE = {"easy": 0.22, "medium": 0.15, "hinted": 0.33, "write": 0.24, "hard": 0.06}
 PROMPTS = PromptTemplates.load(Path(__file__).parents[1] / "opchain" / "prompts.yaml")
 
