@@ -168,8 +168,8 @@ def is_correct(response: str, answer: str) -> bool:
     start, rule, target = answer[:3], answer[3], answer[4:]
     if not re.fullmatch(r"(?:[abc]\d{3})+#", response.strip()):
         return False
-    moves = re.findall(r"([abc])(\d{3})", response)
-    order = "".join(wheel for wheel, _ in moves)
-    states = [state_after(start, target, order[: i + 1]) for i in range(len(order))]
-    forbidden = any(a + b in RULES[rule] for a, b in pairwise(order))
-    return [state for _, state in moves] == states and states[-1] == target and not forbidden
+    order = response.strip()[:-1:4]
+    if any(a + b in RULES[rule] for a, b in pairwise(order)):
+        return False
+    problem = Problem("", start, rule, target, order)
+    return not any(problem.left(order)) and response.strip() == problem.response
