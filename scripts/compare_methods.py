@@ -101,8 +101,9 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument("--series", default=time.strftime("%Y-%m-%d"), help="name of runs whose times are comparable")
     args = parser.parse_args()
+    failed = False
     if args.run:
-        make_missing([(m, seed) for seed in args.seeds for m in args.methods], args.work, args.series)
+        failed = make_missing([(m, seed) for seed in args.seeds for m in args.methods], args.work, args.series)
     rows = compare(store.load(RESULTS, args.methods))
     print(table(rows))
     missing = {m: [s for s in args.seeds if not (RESULTS / m / f"seed{s}.json").exists()] for m in args.methods}
@@ -111,7 +112,7 @@ def main() -> int:
             print(f"missing: {method}, seeds {', '.join(map(str, seeds))}", file=sys.stderr)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import hydra
 import ray
@@ -40,6 +42,16 @@ def forward_environment(config: DictConfig, environ: Mapping[str, str]) -> None:
             OmegaConf.update(config, key, environ[name], force_add=True)
 
 
+def name_metrics_file(config: DictConfig, environ: Mapping[str, str]) -> None:
+    """Where verl's file logger writes if nobody says: the run's folder, beside the file of the run that is resumed."""
+    key = "ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH"
+    if "file" in config.trainer.logger and "VERL_FILE_LOGGER_PATH" not in environ:
+        folder = Path(config.trainer.default_local_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        again = f".{time.strftime('%Y%m%d-%H%M%S')}" if (folder / "metrics.jsonl").exists() else ""
+        OmegaConf.update(config, key, str(folder / f"metrics{again}.jsonl"), force_add=True)
+
+
 def make_paths_absolute(config: DictConfig) -> None:
     """Ray's workers may run in another folder than this process; what is no path here is a name and stays."""
     for key in (*FILES, *FOLDERS):
@@ -63,6 +75,7 @@ def main(config: DictConfig) -> None:
     print(describe_run(config, sage, report), flush=True)
     make_paths_absolute(config)
     forward_environment(config, os.environ)
+    name_metrics_file(config, os.environ)
     run_ppo(config, task_runner_class=ray.remote(SageTaskRunner))
 
 

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ METHODS: dict[str, list[str]] = {
 }
 """Each row: what it changes. {offline1} and the like stand for hint files, made where needed."""
 LONGER = {"grpo-80-steps": 80}
-"""Rows with other than `STEPS` steps: GRPO with at least the tokens that SAGE generates in `STEPS`."""
+"""Rows with other than `STEPS` steps: GRPO with about the tokens that SAGE generates in `STEPS`."""
 
 
 def write_teacher_hints(data: Path, out: Path) -> None:
@@ -117,6 +118,7 @@ def run(method: str, seed: int, work: Path, series: str) -> dict[str, Any]:
         subprocess.CalledProcessError: the run failed; its output says why.
         subprocess.TimeoutExpired: it took more than an hour.
     """
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     folder = work / f"seed{seed}" / method
     inputs = work / f"seed{seed}" / "inputs"
     build(inputs, seed, TRAIN, TEST)
@@ -134,7 +136,6 @@ def run(method: str, seed: int, work: Path, series: str) -> dict[str, Any]:
         name = overrides[0].removeprefix("method=")
         shell(["bash", "examples/run_tiny_cpu.sh", *overrides[1:]], limit=3600, METHODS=name, **environment)
         found = read_run(folder / name, seed)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {
         "method": method,
         "overrides": METHODS[method],
@@ -150,11 +151,10 @@ def run(method: str, seed: int, work: Path, series: str) -> dict[str, Any]:
 
 def read_run(folder: Path, seed: int) -> dict[str, Any]:
     """What is recorded of a run: summary, courses of metrics, and the groups by level beside their earlier visits."""
-    size, bins, _ = measure(read_history(folder / HISTORY))
-    rows = [[b.level, b.earlier, b.groups, *(round(v, 4) for v in (b.success, b.mixed, b.variance))] for b in bins]
+    bins = measure(read_history(folder / HISTORY))
     return summarize(folder / "metrics.jsonl", seed) | {
         "curves": store.curves(folder / "metrics.jsonl"),
-        "gate": {"group_size": size, "bins": rows},
+        "gate": [{k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(b).items()} for b in bins],
     }
 
 
@@ -165,14 +165,26 @@ def read_sft(folder: Path, steps: int) -> dict[str, Any]:
     return {"final": final, "steps": steps, "wall_seconds": int((folder / "wall_seconds").read_text()), "curves": {}}
 
 
-def make_missing(wanted: Iterable[tuple[str, int]], work: Path, series: str) -> None:
-    """Make and record those runs (method, seed) that are missing, printing progress and the time left."""
+def make_missing(wanted: Iterable[tuple[str, int]], work: Path, series: str) -> bool:
+    """Make and record those runs (method, seed) that are missing, printing progress and the time left.
+
+    Returns:
+        Whether a run failed; the others are made all the same.
+    """
     known = store.load(RESULTS, METHODS)
     todo = [(method, seed) for method, seed in wanted if seed not in known.get(method, {})]
-    began = time.monotonic()
+    began, failed = time.monotonic(), []
     for number, (method, seed) in enumerate(todo):
         each = (time.monotonic() - began) / number if number else None
         left = f", about {each * (len(todo) - number) / 60:.0f} min left" if each else ""
         print(f"== run {number + 1}/{len(todo)}: {method}, seed {seed}{left}", flush=True)
-        path = store.save(RESULTS, run(method, seed, work, series))
-        print(f"== recorded in {path.relative_to(ROOT)}", flush=True)
+        try:
+            path = store.save(RESULTS, run(method, seed, work, series))
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            failed.append(f"{method}, seed {seed}")
+            print(f"== not recorded: {error}", flush=True)
+        else:
+            print(f"== recorded in {path.relative_to(ROOT)}", flush=True)
+    if failed:
+        print(f"== failed: {'; '.join(failed)}", flush=True)
+    return bool(failed)

@@ -192,13 +192,14 @@ def success_by_level(entries: Sequence[Entry], windows: int = 12) -> str:
     return grid(panels, "four")
 
 
-def gate_and_energy(entries: Sequence[Entry]) -> tuple[str, str, str]:
-    """Measured groups beside Eq. 7, and beside Eq. 17, by level; a sentence on what was left out."""
-    size, bins, other = measure(entries)
+def gate_and_energy(entries: Sequence[Entry]) -> tuple[str, str]:
+    """Measured groups beside Eq. 7, and beside Eq. 17, by level."""
+    bins = measure(entries)
     gates, energies = [], []
     for level in sorted({b.level for b in bins}):
         own = [b for b in bins if b.level == level]
-        text = "no hint" if level == 0 else f"level {level}"
+        size = own[0].group_size
+        text = ("no hint" if level == 0 else f"level {level}") + f", groups of {size}"
         mixed, energy = [], []
         for b in own:
             earlier = b.earlier if b.earlier == NEW else f"earlier success {b.earlier}"
@@ -211,5 +212,4 @@ def gate_and_energy(entries: Sequence[Entry]) -> tuple[str, str, str]:
         centered = partial(expected_centered_energy, group_size=size)
         gates.append(curve_chart(f"Mixed groups and u(p), {text}", gate, mixed, 1.0, percent))
         energies.append(curve_chart(f"Centred energy (Eq. 17), {text}", centered, energy, 0.25, number))
-    left_out = f" {other:,} groups of another size than {size} are left out." if other else ""
-    return grid(gates, "four"), grid(energies, "four below"), left_out
+    return grid(gates, "four"), grid(energies, "four below")

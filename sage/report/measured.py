@@ -7,12 +7,15 @@ not on its own rollouts. So within a bin the mean success rate and the fraction 
 
 u(p) and p(1-p) are concave: where prompts within a bin differ, the measured points lie below the curve, never above it
 but for chance. Groups of prompts without an earlier visit at the level are a bin of their own, with the widest spread.
+
+A schedule that draws a group in parts (`Schedule.probe`) draws the rest by what the first part gave. So at each level
+all groups are cut to the rollouts that every one of them has, the first ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +35,8 @@ class Bin:
     earlier: str
     """One of `BINS` or `NEW`."""
     groups: int
+    group_size: int
+    """Rollouts of each that are counted: as many as the smallest group of the level has."""
     success: float
     """Mean success rate of these groups."""
     mixed: float
@@ -59,55 +64,47 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, (centre - half) / (1 + w)), min(1.0, (centre + half) / (1 + w))
 
 
-def rollouts_of(group: Group) -> int:
-    """Rollouts of the policy, without a reference."""
-    return sum(not r.reference for r in group.rollouts)
+def outcomes_of(group: Group) -> list[bool]:
+    """Which rollouts of the policy, without a reference, are correct."""
+    return [rollout.correct for rollout in group.rollouts if not rollout.reference]
 
 
-def measure(entries: Iterable[Entry]) -> tuple[int, list[Bin], int]:
-    """Bins of all levels.
+def measure(entries: Iterable[Entry]) -> list[Bin]:
+    """The non-empty bins of all levels, by level.
 
     Args:
         entries: visits in the order of training.
-
-    Returns:
-        The commonest group size G; its non-empty bins by level; how many groups of another size were left out.
     """
-    sorted_groups: dict[tuple[int, str], list[Group]] = defaultdict(list)
+    sorted_groups: dict[int, dict[str, list[list[bool]]]] = defaultdict(lambda: defaultdict(list))
     past: dict[tuple[str, int], tuple[int, int]] = {}
-    sizes: Counter[int] = Counter()
     for entry in entries:
         seen: dict[tuple[str, int], tuple[int, int]] = {}
         for group in entry.visit.groups:
             key = (entry.visit.prompt_id, group.level)
-            successes, rollouts = past.get(key, (0, 0))
-            sorted_groups[group.level, earlier_bin(successes, rollouts)].append(group)
-            sizes[rollouts_of(group)] += 1
-            more = seen.get(key, (successes, rollouts))
-            seen[key] = (more[0] + group.successes, more[1] + rollouts_of(group))
+            outcomes = outcomes_of(group)
+            sorted_groups[group.level][earlier_bin(*past.get(key, (0, 0)))].append(outcomes)
+            successes, rollouts = seen.get(key, past.get(key, (0, 0)))
+            seen[key] = (successes + sum(outcomes), rollouts + len(outcomes))
         past.update(seen)
-    if not sizes:
-        return 0, [], 0
-    size = sizes.most_common(1)[0][0]
     bins = []
-    for level in sorted({level for level, _ in sorted_groups}):
-        for name in (NEW, *BINS):
-            groups = [g for g in sorted_groups[level, name] if rollouts_of(g) == size]
-            if groups:
-                bins.append(_bin(level, name, groups))
-    return size, bins, sum(sizes.values()) - sizes[size]
+    for level, by_bin in sorted(sorted_groups.items()):
+        size = min(len(outcomes) for groups in by_bin.values() for outcomes in groups)
+        bins += [_bin(level, name, size, by_bin[name]) for name in (NEW, *BINS) if name in by_bin and size]
+    return bins
 
 
-def _bin(level: int, name: str, groups: Sequence[Group]) -> Bin:
-    rates = [g.accuracy for g in groups]
+def _bin(level: int, name: str, size: int, groups: Sequence[Sequence[bool]]) -> Bin:
+    rates = [sum(outcomes[:size]) / size for outcomes in groups]
     mixed = sum(0 < rate < 1 for rate in rates)
+    low, high = wilson(mixed, len(rates))
     return Bin(
         level=level,
         earlier=name,
         groups=len(groups),
+        group_size=size,
         success=sum(rates) / len(rates),
         mixed=mixed / len(rates),
         variance=sum(rate * (1 - rate) for rate in rates) / len(rates),
-        low=wilson(mixed, len(rates))[0],
-        high=wilson(mixed, len(rates))[1],
+        low=low,
+        high=high,
     )

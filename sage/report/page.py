@@ -159,7 +159,7 @@ def render_run(
     )
     prompts = None
     if entries:
-        gates, energies, left_out = gate_and_energy(entries)
+        gates, energies = gate_and_energy(entries)
         outcomes, failures = outcome_counts(entries)
         found = examples(entries, problems, verifier)
         cards = "".join(hint_card(e) for e in found) or "<p>No hints in this run.</p>"
@@ -169,7 +169,7 @@ def render_run(
             '<h3>Success by level</h3><p class="note">Of all rollouts, discarded groups included. The levels see '
             "different prompts: a hint goes to those that failed.</p>"
             f"{success_by_level(entries)}"
-            f'<h3>Gate and energy</h3><p class="note">{GATE_TEXT.format(few=FEW)}{left_out}</p>{gates}{energies}'
+            f'<h3>Gate and energy</h3><p class="note">{GATE_TEXT.format(few=FEW)}</p>{gates}{energies}'
             f"<h3>Hints</h3>{counts_text('Requests by outcome', outcomes)}"
             f"{counts_text('Levels without a hint', failures)}"
             f'<p class="note">Texts of refused hints are not in the history.</p><div class="hints">{cards}</div>'

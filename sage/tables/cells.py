@@ -34,7 +34,7 @@ RECORDED = {*LABELS, *(f"fixed-{level}{source}" for level in (1, 2, 3) for sourc
 """Its methods that scripts/compare_methods.py records."""
 
 T_975 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
-"""97.5% quantiles of Student's t for 1, 2, .. degrees of freedom; 2.26 serves for more."""
+"""97.5% quantiles of Student's t for 1, 2, .. degrees of freedom; beyond, its expansion for large ones."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def estimate(values: Sequence[float]) -> Estimate | None:
         return None
     if len(values) == 1:
         return Estimate(values[0], None, 1)
-    t = T_975[min(len(values) - 1, len(T_975)) - 1]
+    freedom = len(values) - 1
+    t = T_975[freedom - 1] if freedom <= len(T_975) else 1.96 + 2.372 / freedom + 2.82 / freedom**2
     return Estimate(fmean(values), t * stdev(values) / math.sqrt(len(values)), len(values))
 
 

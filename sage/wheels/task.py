@@ -128,7 +128,7 @@ def make_problem(kind: str, rng: random.Random) -> Problem:
     """Draw one problem that can be solved, and one of its plans.
 
     Args:
-        kind: ``easy`` (2 to 6 moves, no rule), ``medium`` (5 moves) or ``hard`` (8 moves, other rules).
+        kind: ``easy`` (2 to 6 moves, no rule), ``medium`` (5 or 6 moves) or ``hard`` (8 moves, other rules).
         rng: source of randomness.
 
     Raises:

@@ -18,7 +18,7 @@ from verl.workers.config import FSDPActorConfig, McoreActorConfig, PolicyLossCon
 
 from recipe.sage import algorithm, dry_run  # noqa: F401  (registers the luffy loss)
 from recipe.sage.checks import check_machine, model_parallel
-from recipe.sage.main_sage import forward_environment, make_paths_absolute
+from recipe.sage.main_sage import forward_environment, make_paths_absolute, name_metrics_file
 from recipe.sage.settings import check_run, why_not_skip
 from sage.budget import KNOWN_SHAPES
 from sage.opchain.build_data import build
@@ -331,6 +331,18 @@ def test_workers_of_a_running_cluster_get_what_the_scripts_set(data):
     runtime = run.ray_kwargs.ray_init.runtime_env
     assert dict(runtime.env_vars) == {"PYTHONPATH": "/code", "VERL_FILE_LOGGER_PATH": "/out/m.jsonl"}
     assert OmegaConf.merge({"env_vars": {"NCCL_DEBUG": "WARN"}}, runtime).env_vars.NCCL_DEBUG == "WARN"  # as verl does
+
+
+def test_metrics_go_to_the_folder_of_the_run_beside_those_of_the_run_that_is_resumed(data):
+    def named(environ):
+        run = changed(data, f"trainer.default_local_dir={data}/new", "trainer.logger=[console,file]")
+        name_metrics_file(run, environ)
+        return run.ray_kwargs.ray_init.get("runtime_env", {}).get("env_vars", {}).get("VERL_FILE_LOGGER_PATH")
+
+    assert named({"VERL_FILE_LOGGER_PATH": "/out/m.jsonl"}) is None
+    assert named({}) == f"{data}/new/metrics.jsonl"
+    (data / "new/metrics.jsonl").write_text("{}\n")
+    assert re.fullmatch(rf"{data}/new/metrics\.\d{{8}}-\d{{6}}\.jsonl", named({}))
 
 
 def test_paths_that_exist_here_become_absolute_and_names_stay(data, monkeypatch):

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from sage.claims.claims import SETTINGS, best_fixed, judge_all, one_series, wanted_seeds
+from sage.claims.claims import adaptive, best_fixed, judge_all, timed, wanted_seeds
 from sage.claims.gate import gate_parts, gate_rows, unbiased_gate
 from sage.claims.judge import INCONCLUSIVE, MISSING, NOT_SUPPORTED, SUPPORTED, Claim, Part, difference
 from sage.gate import gate_probability
@@ -72,14 +72,19 @@ def test_runs_are_paired_by_seed():
     assert difference(runs, "", "a", "c", lambda r: 0.0).missing == ("c",)
 
 
-def test_times_are_compared_within_a_series():
-    runs = {"a": {0: record(0, series="x"), 1: record(0)}, "b": {0: record(0)}, "c": {0: record(0)}}
-    assert {m: list(seeds) for m, seeds in one_series(runs).items()} == {"a": [1], "b": [0], "c": [0]}
+def test_times_are_compared_within_a_quiet_series():
+    series = {0: ("s", "s"), 1: ("s", "other"), 2: ("busy", "busy"), 3: ("s", "s")}
+    runs = {
+        name: {seed: record(0, series=found[place], seconds=10.0 * (place + 1)) for seed, found in series.items()}
+        for place, name in enumerate(("a", "b"))
+    }
+    assert timed(runs, "b", "a").values == {0: 2.0, 3: 2.0}
 
 
 def test_the_best_fixed_level_is_the_best_on_average():
     runs = {"fixed-1": {0: record(0.9), 1: record(0.0)}, "fixed-3": {0: record(0.5), 1: record(0.5)}}
-    assert best_fixed(runs) == "fixed-3" and best_fixed({}) == "fixed-2"
+    assert best_fixed(runs) is None and adaptive(runs).missing == ("fixed-2",)
+    assert best_fixed(runs | {"fixed-2": {0: record(0.1)}}) == "fixed-3"
 
 
 def world(sage=0.3, grpo=0.01, **other):
@@ -119,7 +124,6 @@ def test_claims_follow_the_records():
 def test_wanted_runs_can_be_made():
     assert set(wanted_seeds()) <= set(METHODS) and set(LONGER) <= set(METHODS)
     assert all(len(wanted_seeds()[m]) >= 5 for m in ("grpo", "sage", "sage-light", "sage-calibrated"))
-    assert set(SETTINGS) == {"seeds", "confidence", "margins"} and SETTINGS["confidence"] == 0.95
 
 
 def test_the_estimate_of_the_gate_is_unbiased():

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -22,8 +23,8 @@ def drawn(probabilities: list[float], visits: int, rng: random.Random) -> list[E
 
 @pytest.mark.parametrize("p", [0.02, 0.1, 0.3, 0.5, 0.9])
 def test_equal_prompts_lie_on_the_curve_in_every_bin(p):
-    size, bins, other = measure(drawn([p] * 400, 6, random.Random(1)))
-    assert (size, other) == (8, 0) and sum(b.groups for b in bins) == 2400
+    bins = measure(drawn([p] * 400, 6, random.Random(1)))
+    assert {b.group_size for b in bins} == {8} and sum(b.groups for b in bins) == 2400
     large = [b for b in bins if b.groups > 200]
     assert any(b.earlier != NEW for b in large)
     for b in large:  # sorting by the past tells nothing here, so no bin may deviate
@@ -34,7 +35,7 @@ def test_equal_prompts_lie_on_the_curve_in_every_bin(p):
 
 def test_different_prompts_lie_below_the_curve():
     rng = random.Random(2)
-    _, bins, _ = measure(drawn([rng.choice([0.0, 0.05, 0.5, 0.95, 1.0]) for _ in range(2000)], 3, rng))
+    bins = measure(drawn([rng.choice([0.0, 0.05, 0.5, 0.95, 1.0]) for _ in range(2000)], 3, rng))
     assert {b.earlier for b in bins} == {NEW, *BINS}
     for b in (b for b in bins if b.groups > 100):
         assert b.mixed <= gate_probability(b.success, 8) + 0.05
@@ -46,22 +47,28 @@ def test_different_prompts_lie_below_the_curve():
 def test_only_earlier_visits_decide():
     entries = drawn([0.5] * 5, 2, random.Random(3))
     first, second = entries[:5], entries[5:]
-    _, bins, _ = measure(first)
+    bins = measure(first)
     assert [b.earlier for b in bins] == [NEW]
     # a visit's second group at the same level does not see its first
     twice = [Entry(e.step, e.uid, Visit(e.visit.prompt_id, (0,), e.visit.groups * 2, e.visit.decision)) for e in first]
-    _, bins, _ = measure(twice)
+    bins = measure(twice)
     assert [(b.earlier, b.groups) for b in bins] == [(NEW, 10)]
-    assert sum(b.groups for b in measure(first + second)[1] if b.earlier == NEW) == 5
+    assert sum(b.groups for b in measure(first + second) if b.earlier == NEW) == 5
 
 
-def test_groups_of_another_size_are_counted():
-    entries = drawn([0.5] * 5, 1, random.Random(4))
-    odd = Group(0, entries[0].visit.groups[0].rollouts[:4])
-    entries.append(Entry(1, "odd", Visit("odd", (0,), (odd,), entries[0].visit.decision)))
-    size, bins, other = measure(entries)
-    assert size == 8 and other == 1 and sum(b.groups for b in bins) == 5
-    assert measure([]) == (0, [], 0)
+def test_groups_drawn_in_parts_are_cut_to_the_first_part():
+    """A group whose first 4 rollouts fail ends there: whole groups alone would show too much success."""
+    whole = drawn([0.2] * 2000, 1, random.Random(4))
+    entries = []
+    for entry in whole:
+        (group,) = entry.visit.groups
+        first = Group(0, group.rollouts[:4])
+        entries.append(Entry(0, entry.uid, replace(entry.visit, groups=(first if first.all_fail else group,))))
+    (found,) = measure(entries)
+    assert (found.groups, found.group_size) == (2000, 4)
+    assert found.success == pytest.approx(0.2, abs=0.02)
+    assert found.mixed == pytest.approx(gate_probability(0.2, 4), abs=0.04)
+    assert measure([]) == []
 
 
 def test_bins_and_intervals():
@@ -71,4 +78,4 @@ def test_bins_and_intervals():
     for k, n in ((0, 5), (3, 7), (50, 50)):
         low, high = wilson(k, n)
         assert 0 <= low <= k / n <= high <= 1 and high > low
-    assert isinstance(measure(drawn([1.0], 1, random.Random(0)))[1][0], Bin)
+    assert isinstance(measure(drawn([1.0], 1, random.Random(0)))[0], Bin)
