@@ -72,13 +72,13 @@ run_pytest() {
 }
 
 echo "== fast tests"
-run_pytest "${FAST_LIMIT:-900}" -m "not slow and not gpu" --durations=5 ${args[@]+"${args[@]}"}
+run_pytest "${FAST_LIMIT:-900}" -m "not slow and not gpu" --durations=15 ${args[@]+"${args[@]}"}
 
 if ! $fast_only; then
   slow=(-m "$end_to_end" -v --durations=5 ${args[@]+"${args[@]}"})
   if printf '%s\n' ${args[@]+"${args[@]}"} | grep -qE '^[^-].*\.py(::|$)'; then
     echo "== end-to-end tests of the files named"
-    slow[1]="slow and not gpu" # those marked \`long\` too
+    slow[1]="slow and not gpu" # those marked "long" too
     run_pytest "${SLOW_LIMIT:-1500}" "${slow[@]}"
   else
     # One process a file: the tests of a file share their training runs, and a file that hangs does not take the others with it.
