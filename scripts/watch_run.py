@@ -157,7 +157,7 @@ def main() -> int:
         if command or not args.follow.is_dir():
             parser.error(f"--follow {args.follow}: " + ("takes no command" if command else "no such folder"))
         return follow(args.follow, args.steps)
-    if not (command and args.steps and args.log):
+    if not (command and args.log) or args.steps is None:
         parser.error("needs --steps, --log and a command, or --follow FOLDER")
     metrics = Path(os.environ["VERL_FILE_LOGGER_PATH"])
     progress = Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps)

@@ -44,13 +44,13 @@ def test_an_unfinished_run_is_refused(tmp_path):
         summarize(write_run(tmp_path / "metrics.jsonl", 8, {0: 0.1}), seed=0)
 
 
-def watch(tmp_path, *options_and_command):
+def watch(tmp_path, *options_and_command, steps=2):
     return subprocess.run(
         [
             sys.executable,
             str(ROOT / "scripts/watch_run.py"),
             "--steps",
-            "2",
+            str(steps),
             "--log",
             str(tmp_path / "log"),
             *options_and_command,
@@ -76,6 +76,11 @@ def test_watching_shows_steps_and_keeps_the_log(tmp_path):
 def test_a_failure_shows_the_end_of_the_log_and_its_status(tmp_path):
     result = watch(tmp_path, "--", sys.executable, "-c", "import sys; print('the reason'); sys.exit(3)")
     assert result.returncode == 3 and "the reason" in result.stdout
+
+
+def test_a_run_without_steps_is_watched_too(tmp_path):
+    """The test after SFT, and any other with trainer.val_only."""
+    assert watch(tmp_path, "--", sys.executable, "-c", "print('tested')", steps=0).returncode == 0
 
 
 def test_silence_is_stopped(tmp_path):
