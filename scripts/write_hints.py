@@ -42,10 +42,15 @@ def ask_vllm(args: argparse.Namespace, templates: PromptTemplates) -> AskAny:
     from transformers import AutoTokenizer
     from vllm import AsyncEngineArgs, SamplingParams
     from vllm.inputs import TokensPrompt
+    from vllm.platforms import current_platform
     from vllm.sampling_params import RequestOutputKind
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=args.model, **dict(args.engine)))
+    options = dict(args.engine)
+    if current_platform.is_cpu():
+        # vLLM rewinds the random state of a request whose prompt it cut in two, which no CPU generator can do
+        options.setdefault("enable_chunked_prefill", False)
+    engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=args.model, **options))
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     limit = engine.model_config.max_model_len
 
