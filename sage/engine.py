@@ -7,6 +7,10 @@ from typing import Any
 
 import yaml
 
+CPU_DEFAULTS = {"enable_chunked_prefill": False}
+"""Of the engine on a CPU: vLLM rewinds the random state of a request whose prompt it cut in two, which no CPU generator
+can do."""
+
 
 def engine_option(text: str) -> tuple[str, Any]:
     """``key=value`` with the value read as YAML, for argparse."""

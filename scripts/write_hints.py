@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from sage.data import check_training_files
-from sage.engine import engine_option
+from sage.engine import CPU_DEFAULTS, engine_option
 from sage.hinting import HintRules
 from sage.offline import AskAny, write_hints
 from sage.prompts import PromptTemplates
@@ -46,10 +46,7 @@ def ask_vllm(args: argparse.Namespace, templates: PromptTemplates) -> AskAny:
     from vllm.sampling_params import RequestOutputKind
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    options = dict(args.engine)
-    if current_platform.is_cpu():
-        # vLLM rewinds the random state of a request whose prompt it cut in two, which no CPU generator can do
-        options.setdefault("enable_chunked_prefill", False)
+    options = (CPU_DEFAULTS if current_platform.is_cpu() else {}) | dict(args.engine)
     engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=args.model, **options))
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     limit = engine.model_config.max_model_len

@@ -19,6 +19,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from sage.engine import CPU_DEFAULTS
+
 WINDOW = 2048
 """Requests that a replica has at once: more than an engine runs together, few enough to hold in memory."""
 
@@ -171,8 +173,7 @@ def _serve(
     os.dup2(output, sys.stdout.fileno())
     os.dup2(output, sys.stderr.fileno())
     if device is None:
-        # vLLM rewinds the random state of a request whose prompt it cut in two, which no CPU generator can do.
-        engine = {"enable_chunked_prefill": False, **engine}
+        engine = {**CPU_DEFAULTS, **engine}
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     # Engine and scheduler in this process: one of their own would outlive it.
