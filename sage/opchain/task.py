@@ -15,9 +15,18 @@ import math
 import random
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 State = tuple[int, int, int]
 Operation = Callable[[State], State]
+
+
+class _HasText(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+AnyProblem = TypeVar("AnyProblem", bound=_HasText)
 KINDS = ("easy", "medium", "hard")
 LABELS = "abcdefghijkl"
 EASY, MEDIUM, HARD = "ABCD", "EFG", "PQRS"
@@ -127,15 +136,22 @@ def make_problem(kind: str, rng: random.Random) -> Problem:
     return Problem(kind, start, "".join(names))
 
 
-def make_problems(kind: str, count: int, seed: int, exclude: Container[str] = ()) -> list[Problem]:
-    """``count`` distinct problems of a kind, none of whose texts is in ``exclude``."""
+def distinct(
+    make: Callable[[str, random.Random], AnyProblem], kind: str, count: int, seed: int, exclude: Container[str]
+) -> list[AnyProblem]:
+    """``count`` problems of a kind with distinct texts, none of them in ``exclude``, as ``make`` draws them."""
     rng = random.Random(f"{kind}/{seed}")
-    problems: dict[str, Problem] = {}
+    problems: dict[str, AnyProblem] = {}
     while len(problems) < count:
-        problem = make_problem(kind, rng)
+        problem = make(kind, rng)
         if problem.text not in exclude:
             problems.setdefault(problem.text, problem)
     return list(problems.values())
+
+
+def make_problems(kind: str, count: int, seed: int, exclude: Container[str] = ()) -> list[Problem]:
+    """``count`` distinct problems of a kind, none of whose texts is in ``exclude``."""
+    return distinct(make_problem, kind, count, seed, exclude)
 
 
 def extract_answer(response: str) -> str | None:

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
-KINDS = ("easy", "medium", "hard")
+from sage.opchain.task import KINDS, distinct
+
 WHEELS = "abc"
 Counts = tuple[int, int, int]
 """Moves that each wheel has left."""
@@ -43,13 +44,19 @@ CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.0, 0.02)}
 """Success probability of such a plan for the problems of a kind: others, with less choice, are not asked."""
 
 
+def _without(left: Counts, wheel: str) -> Counts:
+    """What is left after a move of the wheel."""
+    a, b, c = (count - (wheel == w) for w, count in zip(WHEELS, left, strict=True))
+    return a, b, c
+
+
 @cache
 def open_ways(rule: str, last: str, left: Counts) -> tuple[str, ...]:
     """Wheels that may be moved next so that the rest can be finished; ``last`` is "" before the first move."""
     ways = []
     for n, wheel in enumerate(WHEELS):
         if left[n] and last + wheel not in RULES[rule]:
-            rest = (left[0] - (n == 0), left[1] - (n == 1), left[2] - (n == 2))
+            rest = _without(left, wheel)
             if not any(rest) or open_ways(rule, wheel, rest):
                 ways.append(wheel)
     return tuple(ways)
@@ -64,8 +71,7 @@ def chance(rule: str, last: str, left: Counts, careful: float) -> float:
     others = sum(count > 0 for count in left) - len(ways)
     total = 0.0
     for wheel in ways:
-        rest = tuple(count - (wheel == w) for w, count in zip(WHEELS, left, strict=True))
-        total += chance(rule, wheel, (rest[0], rest[1], rest[2]), careful)
+        total += chance(rule, wheel, _without(left, wheel), careful)
     return (careful if others else 1.0) * total / max(1, len(ways))
 
 
@@ -154,13 +160,7 @@ def make_problem(kind: str, rng: random.Random) -> Problem:
 
 def make_problems(kind: str, count: int, seed: int, exclude: Container[str] = ()) -> list[Problem]:
     """``count`` distinct problems of a kind, none of whose texts is in ``exclude``."""
-    rng = random.Random(f"{kind}/{seed}")
-    problems: dict[str, Problem] = {}
-    while len(problems) < count:
-        problem = make_problem(kind, rng)
-        if problem.text not in exclude:
-            problems.setdefault(problem.text, problem)
-    return list(problems.values())
+    return distinct(make_problem, kind, count, seed, exclude)
 
 
 def is_correct(response: str, answer: str) -> bool:
