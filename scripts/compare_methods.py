@@ -20,7 +20,7 @@ from statistics import fmean
 from typing import Any
 
 from sage.opchain import store
-from sage.opchain.series import METHODS, RESULTS, ROOT, make_missing
+from sage.opchain.series import METHODS, RESULTS, ROOT, make_missing, name_missing
 from sage.opchain.task import KINDS
 from sage.tables.cells import estimate
 
@@ -106,10 +106,7 @@ def main() -> int:
         failed = make_missing([(m, seed) for seed in args.seeds for m in args.methods], args.work, args.series)
     rows = compare(store.load(RESULTS, args.methods))
     print(table(rows))
-    missing = {m: [s for s in args.seeds if not (RESULTS / m / f"seed{s}.json").exists()] for m in args.methods}
-    for method, seeds in missing.items():
-        if seeds:
-            print(f"missing: {method}, seeds {', '.join(map(str, seeds))}", file=sys.stderr)
+    name_missing(dict.fromkeys(args.methods, args.seeds))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return int(failed)

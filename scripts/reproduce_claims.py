@@ -23,7 +23,7 @@ from sage.claims.claims import judge_all, wanted_seeds
 from sage.claims.gate import gate_rows
 from sage.claims.judge import Claim, Runs
 from sage.opchain import store
-from sage.opchain.series import METHODS, RESULTS, ROOT, make_missing, shell
+from sage.opchain.series import METHODS, RESULTS, ROOT, make_missing, name_missing, shell
 
 GATE = RESULTS / "gate.json"
 
@@ -97,10 +97,7 @@ def main() -> int:
         print(table(claims))
         if GATE.exists():
             print(f"\nC10 by hint level:\n\n{gate_table(gate_rows(GATE))}")
-    missing = {m: [s for s in seeds if s not in runs.get(m, {})] for m, seeds in wanted.items()}
-    for method, seeds in missing.items():
-        if seeds:
-            print(f"missing: {method}, seeds {', '.join(map(str, seeds))}", file=sys.stderr)
+    name_missing(wanted)
     if args.json:
         args.json.write_text(json.dumps(as_json(claims, runs), indent=1) + "\n", encoding="utf-8")
     return int(failed)

@@ -12,8 +12,9 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,11 @@ def make_missing(wanted: Iterable[tuple[str, int]], work: Path, series: str) -> 
     if failed:
         print(f"== failed: {'; '.join(failed)}", flush=True)
     return bool(failed)
+
+
+def name_missing(wanted: Mapping[str, Iterable[int]]) -> None:
+    """Say on stderr which seeds of which methods are not recorded."""
+    known = store.load(RESULTS, wanted)
+    for method, seeds in wanted.items():
+        if missing := [str(seed) for seed in seeds if seed not in known.get(method, {})]:
+            print(f"missing: {method}, seeds {', '.join(missing)}", file=sys.stderr)
