@@ -3,6 +3,7 @@
 #
 #   bash examples/run_tiny_cpu.sh
 #   METHODS="sage" STEPS=20 SEED=1 bash examples/run_tiny_cpu.sh
+#   TASK=wheels bash examples/run_tiny_cpu.sh           (the second task, sage/wheels)
 #
 # Both methods start from the same base model and train for the same number of steps; both are evaluated WITHOUT hints on
 # held-out problems before and after. Results: $OUTPUT/summary.json and $OUTPUT/<method>/metrics.jsonl.
@@ -24,7 +25,7 @@ for method in "${methods[@]}"; do
     VERL_FILE_LOGGER_PATH="$folder/metrics.jsonl" \
         .venv/bin/python scripts/watch_run.py --steps "$STEPS" --log "$folder/train.log" -- \
         .venv/bin/python -m recipe.sage.main_sage --config-name tiny_cpu \
-        method="$method" \
+        method="$method" task="$TASK" \
         trainer.experiment_name="$method" trainer.default_local_dir="$folder" \
         trainer.total_training_steps="$STEPS" \
         data.seed="$SEED" actor_rollout_ref.rollout.seed="$SEED" actor_rollout_ref.actor.data_loader_seed="$SEED" \
@@ -32,4 +33,4 @@ for method in "${methods[@]}"; do
     echo $((SECONDS - begin)) >"$folder/wall_seconds"
 done
 
-.venv/bin/python -m sage.opchain.summary --output "$OUTPUT" --seed "$SEED" --methods "${methods[@]}"
+.venv/bin/python -m sage.embedded.summary --output "$OUTPUT" --seed "$SEED" --methods "${methods[@]}"

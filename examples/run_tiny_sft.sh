@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The SFT baseline on the embedded world, on a CPU: verl's SFT trainer on the reference solutions, then the same no-hint
-# test as the other methods. STEPS, SEED and OUTPUT as in run_tiny_cpu.sh; further arguments go to the SFT trainer.
+# test as the other methods. TASK, STEPS, SEED and OUTPUT as in run_tiny_cpu.sh; further arguments go to the SFT trainer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ echo "== sft: $STEPS steps, seed $SEED (log: $folder/train.log)"
 VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" .venv/bin/python -m torch.distributed.run --standalone --nproc-per-node 1 \
     -m verl.trainer.sft_trainer \
     data.train_files="$folder/sft.parquet" data.train_batch_size=128 data.num_workers=0 data.max_length=128 \
-    model.path=examples/opchain_base model.use_remove_padding=false model.enable_gradient_checkpointing=false \
+    model.path="examples/${TASK}_base" model.use_remove_padding=false model.enable_gradient_checkpointing=false \
     +model.override_config.attn_implementation=sdpa \
     engine.strategy=fsdp2 engine.model_dtype=fp32 engine.use_torch_compile=false \
     "+engine.mixed_precision={param_dtype: fp32, reduce_dtype: fp32, buffer_dtype: fp32}" \
@@ -28,7 +28,7 @@ VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" .venv/bin/python -m torch.dist
 echo "== sft: no-hint test (log: $folder/test.log)"
 VERL_FILE_LOGGER_PATH="$folder/metrics.jsonl" \
     .venv/bin/python scripts/watch_run.py --steps 0 --log "$folder/test.log" -- \
-    .venv/bin/python -m recipe.sage.main_sage --config-name tiny_cpu method=grpo \
+    .venv/bin/python -m recipe.sage.main_sage --config-name tiny_cpu method=grpo task="$TASK" \
     actor_rollout_ref.model.path="$folder/checkpoints/global_step_$STEPS/huggingface" \
     trainer.experiment_name=sft trainer.default_local_dir="$folder" trainer.val_only=true
 echo $((SECONDS - begin)) >"$folder/wall_seconds"

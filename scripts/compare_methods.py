@@ -1,12 +1,13 @@
-"""Every method beside the others on the embedded world, from recorded runs: equal steps, no hints at the test.
+"""Every method beside the others on an embedded task, from recorded runs: equal steps, no hints at the test.
 
     python scripts/compare_methods.py                  the table of what is recorded in results/opchain
     python scripts/compare_methods.py --json FILE      the same as JSON
     python scripts/compare_methods.py --run            makes the runs that are missing, about 5 minutes each
+    python scripts/compare_methods.py --task wheels    the second task
     python scripts/compare_methods.py --run --methods grpo sage --seeds 0 1 2
 
-The rows are those of `sage.opchain.series`. Times are compared within one series of runs on one machine (``--series``),
-since machines differ: a run beside the mean of GRPO's in its series.
+The rows are those of `sage.embedded.series`. Times are compared within one series of runs on one machine
+(``--series``), since machines differ: a run beside the mean of GRPO's in its series.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sage.opchain import store
-from sage.opchain.series import METHODS, RESULTS, ROOT, make_missing, name_missing
-from sage.opchain.task import KINDS
+from sage.embedded import store
+from sage.embedded.series import METHODS, RESULTS, ROOT, make_missing, name_missing
+from sage.embedded.tasks import KINDS, TASKS
 from sage.tables.cells import estimate
 
 
@@ -95,6 +96,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", action="store_true", help="make the runs that are missing")
+    parser.add_argument("--task", choices=TASKS, default=TASKS[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--json", type=Path, help="write the comparison to this file")
@@ -103,10 +105,10 @@ def main() -> int:
     args = parser.parse_args()
     failed = False
     if args.run:
-        failed = make_missing([(m, seed) for seed in args.seeds for m in args.methods], args.work, args.series)
-    rows = compare(store.load(RESULTS, args.methods))
+        failed = make_missing([(args.task, m, s) for s in args.seeds for m in args.methods], args.work, args.series)
+    rows = compare(store.load(RESULTS / args.task, args.methods))
     print(table(rows))
-    name_missing(dict.fromkeys(args.methods, args.seeds))
+    name_missing(args.task, dict.fromkeys(args.methods, args.seeds))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return int(failed)

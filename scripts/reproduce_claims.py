@@ -1,8 +1,9 @@
-"""The paper's claims, judged one by one on recorded runs of the embedded world.
+"""The paper's claims, judged one by one on recorded runs of the embedded tasks.
 
-    python scripts/reproduce_claims.py                 the table, from what is recorded in results/opchain
+    python scripts/reproduce_claims.py                 the table, from what is recorded in results/
     python scripts/reproduce_claims.py --json FILE     the same as JSON, with the value of every seed
     python scripts/reproduce_claims.py --run           makes what is missing first, about 5 minutes a run
+    python scripts/reproduce_claims.py --tasks wheels  one task only
 
 The runs are those of scripts/compare_methods.py, seeds and margins those of sage/claims/settings.yaml. A claim is a set
 of inequalities between means over seeds. It is supported when the 95% intervals of all of them lie on its side, not
@@ -15,26 +16,47 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sage.claims.claims import judge_all, wanted_seeds
 from sage.claims.gate import gate_rows
 from sage.claims.judge import Claim, Runs
-from sage.opchain import store
-from sage.opchain.series import METHODS, RESULTS, ROOT, make_missing, name_missing, shell
+from sage.embedded import store
+from sage.embedded.series import METHODS, RESULTS, ROOT, make_missing, name_missing, shell
+from sage.embedded.tasks import TASKS
 
-GATE = RESULTS / "gate.json"
+
+class Judged(NamedTuple):
+    """The claims judged on one task."""
+
+    runs: Runs
+    claims: Sequence[Claim]
+    gate: list[dict[str, float]] | None
 
 
-def table(claims: Sequence[Claim]) -> str:
-    """The verdicts as a Markdown table."""
-    lines = ["| | claim | in the paper | verdict | mean ± half the 95% interval |", "|---|---|---|---|---|"]
-    for claim in claims:
-        numbers = "<br>".join(map(str, claim.parts))
+def gate_file(task: str) -> Path:
+    return RESULTS / task / "gate.json"
+
+
+def judge(task: str) -> Judged:
+    """The claims on the recorded runs of a task."""
+    runs, gate = store.load(RESULTS / task, METHODS), gate_file(task)
+    return Judged(runs, judge_all(runs, gate), gate_rows(gate) if gate.exists() else None)
+
+
+def table(tasks: Mapping[str, Sequence[Claim]]) -> str:
+    """The verdicts as a Markdown table, the tasks side by side."""
+    lines = [
+        "| | claim | in the paper | " + " | ".join(f"{task}: mean ± half the 95% interval" for task in tasks) + " |"
+    ]
+    lines.append("|" + "---|" * (3 + len(tasks)))
+    for same in zip(*tasks.values(), strict=True):
+        claim = same[0]
         text = claim.text + (f" ({claim.note})" if claim.note else "")
-        lines.append(f"| {claim.name} | {text} | {claim.where or '—'} | **{claim.verdict}** | {numbers} |")
+        cells = ["<br>".join([f"**{each.verdict}**", *map(str, each.parts)]) for each in same]
+        lines.append("| " + " | ".join([claim.name, text, claim.where or "—", *cells]) + " |")
     return "\n".join(lines)
 
 
@@ -46,8 +68,8 @@ def gate_table(rows: Sequence[dict[str, float]]) -> str:
     )
 
 
-def as_json(claims: Sequence[Claim], runs: Runs) -> dict[str, Any]:
-    """Everything that the table holds, and the value of every seed."""
+def as_json(judged: Judged) -> dict[str, Any]:
+    """Everything that the table holds of a task, and the value of every seed."""
     return {
         "claims": [
             {
@@ -68,38 +90,44 @@ def as_json(claims: Sequence[Claim], runs: Runs) -> dict[str, Any]:
                     for part in claim.parts
                 ],
             }
-            for claim in claims
+            for claim in judged.claims
         ],
-        "seeds": {method: sorted(seeds) for method, seeds in runs.items()},
-        "gate": gate_rows(GATE) if GATE.exists() else None,
+        "seeds": {method: sorted(seeds) for method, seeds in judged.runs.items()},
+        "gate": judged.gate,
     }
+
+
+def make_runs(tasks: Sequence[str], work: Path, series: str) -> bool:
+    """Make what is missing: gates first, then the runs seed by seed; returns whether one failed."""
+    wanted = wanted_seeds()
+    for task in tasks:
+        if not gate_file(task).exists():
+            print(f"== {task}: the gate, a few minutes", flush=True)
+            shell(["python", "-m", "sage.claims.gate", "--task", task, "--out", str(gate_file(task))], limit=3600)
+    most = max(map(len, wanted.values()))
+    runs = [(t, m, seed) for seed in range(most) for t in tasks for m in wanted if seed in wanted[m]]
+    return make_missing(runs, work, series)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="store_true", help="print the table (the default unless --json is given)")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--json", type=Path, help="write the verdicts and their numbers to this file")
     parser.add_argument("--run", action="store_true", help="make the runs that are missing, seed by seed")
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument("--series", default=time.strftime("%Y-%m-%d"), help="name of runs whose times are comparable")
     args = parser.parse_args()
-    wanted, failed = wanted_seeds(), False
-    if args.run:
-        if not GATE.exists():
-            print("== the gate, a few minutes", flush=True)
-            shell(["python", "-m", "sage.claims.gate", "--out", str(GATE)], limit=3600)
-        most = max(map(len, wanted.values()))
-        runs_wanted = [(method, seed) for seed in range(most) for method in wanted if seed in wanted[method]]
-        failed = make_missing(runs_wanted, args.work, args.series)
-    runs = store.load(RESULTS, METHODS)
-    claims = judge_all(runs, GATE)
+    failed = make_runs(args.tasks, args.work, args.series) if args.run else False
+    judged = {task: judge(task) for task in args.tasks}
     if args.table or not args.json:
-        print(table(claims))
-        if GATE.exists():
-            print(f"\nC10 by hint level:\n\n{gate_table(gate_rows(GATE))}")
-    name_missing(wanted)
+        print(table({task: found.claims for task, found in judged.items()}))
+    for task, found in judged.items():
+        if found.gate and (args.table or not args.json):
+            print(f"\nC10 by hint level, {task}:\n\n{gate_table(found.gate)}")
+        name_missing(task, wanted_seeds())
     if args.json:
-        args.json.write_text(json.dumps(as_json(claims, runs), indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps({t: as_json(j) for t, j in judged.items()}, indent=1) + "\n", encoding="utf-8")
     return int(failed)
 
 

@@ -1,4 +1,4 @@
-"""The paper's claims on the embedded world, each as inequalities between recorded runs; nothing is tuned per claim."""
+"""The paper's claims on the embedded tasks, each as inequalities between recorded runs; nothing is tuned per claim."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
               [difference(runs, "never solved, grpo - sage", "grpo", "sage", lambda r: r["never_solved"])],
               "solved with a hint or without"),
         Claim("C3", "Online hints beat offline hints beat none, at each level", "Fig. 3, Table C.1", online(runs),
-              "the right hint of this task is a copy, so online and offline hints hardly differ"),
+              "the right hint of opchain is a copy, so there online and offline hints hardly differ"),
         Claim("C4", "Many offline hints beat one and do not reach online hints", "Fig. 5",
               [better(runs, "offline-10", "offline"), better(runs, "sage", "offline-10")], "as for C3"),
         Claim("C5", "Training without the hint in the context hurts", "Fig. 5", [better(runs, "sage", "off-policy")],

@@ -1,6 +1,6 @@
 """The gate measured where the policy stands still: rollouts of the base model on hinted and plain prompts.
 
-    source scripts/cpu_env.sh && python -m sage.claims.gate --out results/opchain/gate.json
+    source scripts/cpu_env.sh && python -m sage.claims.gate --task opchain --out results/opchain/gate.json
 
 For every prompt and level, ``ESTIMATE`` rollouts give the success rate, and as many others, cut into groups of G, how
 often a group is mixed and what energy it carries. From n rollouts of which c are correct, the chance that G of them are
@@ -19,12 +19,11 @@ from statistics import fmean
 from typing import Any
 
 from sage.claims.judge import Part
+from sage.embedded.series import CPU_ENGINE
+from sage.embedded.tasks import KINDS, PROMPTS, TASKS, load_task, plain_prompt
 from sage.evaluation.generate import Decoding, Replicas, Request
 from sage.gate import advantage_energy
 from sage.hinting import request_seed
-from sage.opchain.corpus import PROMPTS, plain_prompt
-from sage.opchain.series import CPU_ENGINE
-from sage.opchain.task import KINDS, is_correct, make_problems
 
 GROUP_SIZE, ESTIMATE, PROBLEMS = 8, 64, 40
 SEED = 31
@@ -37,11 +36,12 @@ def unbiased_gate(correct: int, drawn: int, group_size: int) -> float:
     return 1.0 - (comb(correct, group_size) + comb(drawn - correct, group_size)) / comb(drawn, group_size)
 
 
-def measure_gate(model: str, engine: Mapping[str, Any], out: Path, logs: Path) -> None:
+def measure_gate(task: str, model: str, engine: Mapping[str, Any], out: Path, logs: Path) -> None:
     """Draw the rollouts with vLLM and write the numbers of correct ones: 61,440 rollouts, some minutes on a CPU.
 
     Args:
-        model: the embedded base model.
+        task: one of `sage.embedded.tasks.TASKS`.
+        model: its base model.
         engine: arguments of vLLM's engine.
         out: JSON file: for each kind and level, a row a problem, its correct rollouts of `ESTIMATE` and of each group.
         logs: folder for the engine's log.
@@ -49,6 +49,7 @@ def measure_gate(model: str, engine: Mapping[str, Any], out: Path, logs: Path) -
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
+    make_problems, is_correct = load_task(task).make_problems, load_task(task).is_correct
     problems = {f"{kind}/{n}": p for kind in KINDS for n, p in enumerate(make_problems(kind, PROBLEMS, SEED))}
     requests = []
     for name, problem in problems.items():
@@ -132,10 +133,10 @@ def _expected(row: Sequence[int], drawn: int, size: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", default="examples/opchain_base")
+    parser.add_argument("--task", choices=TASKS, required=True)
     parser.add_argument("--logs", type=Path, default=Path("outputs/gate"), help="folder for the engine's log")
     args = parser.parse_args()
-    measure_gate(args.model, CPU_ENGINE, args.out, args.logs)
+    measure_gate(args.task, f"examples/{args.task}_base", CPU_ENGINE, args.out, args.logs)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 from sage.tables.cells import Estimate, estimate
 
 Record = Mapping[str, Any]
-"""The record of one run (`sage.opchain.store`)."""
+"""The record of one run (`sage.embedded.store`)."""
 Runs = Mapping[str, Mapping[int, Record]]
 """Records by method and seed."""
 Measure = Callable[[Record], float]

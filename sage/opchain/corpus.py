@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import random
-from pathlib import Path
 
+from sage.embedded.tasks import PROMPTS, plain_prompt
 from sage.opchain.task import EASY, LABELS, MEDIUM, OPERATIONS, Problem, digits, make_problem
-from sage.prompts import PromptTemplates
 
 RIGHT_PROBABILITY = {"easy": 1.0, "medium": 0.60, "hard": 0.45}
 MIXTURE = {"easy": 0.25, "medium": 0.15, "hinted": 0.30, "write": 0.18, "write_json": 0.07, "hard": 0.05}
-PROMPTS = PromptTemplates.load(Path(__file__).with_name("prompts.yaml"))
 
 
 def noisy_solution(problem: Problem, rng: random.Random, first_step: int = 0) -> str:
@@ -34,11 +32,6 @@ def noisy_solution(problem: Problem, rng: random.Random, first_step: int = 0) ->
 def hints_json(problem: Problem) -> str:
     """All three hints in one JSON object, as the model is asked for with ``hint_request: json``."""
     return json.dumps({f"level_{n}": problem.checkpoint(n) for n in (1, 2, 3)}, separators=(",", ":"))
-
-
-def plain_prompt(problem: Problem) -> str:
-    """The user turn of a problem without a hint."""
-    return problem.text + "="
 
 
 def sample_document(rng: random.Random) -> tuple[str, str]:

@@ -15,19 +15,13 @@ import math
 import random
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+
+from sage.embedded.tasks import KINDS, distinct
 
 State = tuple[int, int, int]
 Operation = Callable[[State], State]
 
 
-class _HasText(Protocol):
-    @property
-    def text(self) -> str: ...
-
-
-AnyProblem = TypeVar("AnyProblem", bound=_HasText)
-KINDS = ("easy", "medium", "hard")
 LABELS = "abcdefghijkl"
 EASY, MEDIUM, HARD = "ABCD", "EFG", "PQRS"
 
@@ -134,19 +128,6 @@ def make_problem(kind: str, rng: random.Random) -> Problem:
     rng.shuffle(names)
     start = (rng.randrange(10), rng.randrange(10), rng.randrange(10))
     return Problem(kind, start, "".join(names))
-
-
-def distinct(
-    make: Callable[[str, random.Random], AnyProblem], kind: str, count: int, seed: int, exclude: Container[str]
-) -> list[AnyProblem]:
-    """``count`` problems of a kind with distinct texts, none of them in ``exclude``, as ``make`` draws them."""
-    rng = random.Random(f"{kind}/{seed}")
-    problems: dict[str, AnyProblem] = {}
-    while len(problems) < count:
-        problem = make(kind, rng)
-        if problem.text not in exclude:
-            problems.setdefault(problem.text, problem)
-    return list(problems.values())
 
 
 def make_problems(kind: str, count: int, seed: int, exclude: Container[str] = ()) -> list[Problem]:

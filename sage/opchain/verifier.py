@@ -1,9 +1,9 @@
-"""The verifier of the embedded world, named in the config as ``sage.opchain.verifier:OpchainVerifier``."""
+"""The verifier of the embedded world, named in the config as ``sage.opchain.verifier:Verifier``."""
 
 from sage.opchain.task import extract_answer, is_correct
 
 
-class OpchainVerifier:
+class Verifier:
     """Exact comparison of states."""
 
     def is_correct(self, response: str, answer: str) -> bool:

@@ -9,14 +9,12 @@ rule: a hint is as good as the policy that writes it.
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
-from sage.prompts import PromptTemplates
+from sage.embedded.tasks import PROMPTS, plain_prompt
 from sage.wheels.task import CAREFUL, WHEELS, Problem, make_problem, open_ways
 
 FOLLOWS = 0.7
 MIXTURE = {"easy": 0.22, "medium": 0.15, "hinted": 0.33, "write": 0.24, "hard": 0.06}
-PROMPTS = PromptTemplates.load(Path(__file__).parents[1] / "opchain" / "prompts.yaml")
 
 
 def noisy_order(
@@ -43,11 +41,6 @@ def noisy_order(
         careful = rng.random() < CAREFUL[problem.kind]
         order += rng.choice((ways if careful else others) or useful)
     return order
-
-
-def plain_prompt(problem: Problem) -> str:
-    """The user turn of a problem without a hint."""
-    return problem.text + "="
 
 
 def sample_document(rng: random.Random) -> tuple[str, str]:

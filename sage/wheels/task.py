@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
-from sage.opchain.task import KINDS, distinct
+from sage.embedded.tasks import KINDS, distinct
 
 WHEELS = "abc"
 Counts = tuple[int, int, int]

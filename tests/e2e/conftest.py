@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sage.opchain.build_data import build
+from sage.embedded.build_data import build
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 600

@@ -1,9 +1,9 @@
 """A verifier from outside the package that fails on one row."""
 
-from sage.opchain.verifier import OpchainVerifier
+from sage.opchain.verifier import Verifier
 
 
-class RaisingVerifier(OpchainVerifier):
+class RaisingVerifier(Verifier):
     def is_correct(self, response: str, answer: str) -> bool:
         if answer == "raise":
             raise RuntimeError("cannot grade this row")

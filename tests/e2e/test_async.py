@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import pyarrow.parquet as pq
 import pytest
 
-from sage.opchain.corpus import PROMPTS
+from sage.embedded.tasks import PROMPTS
 from sage.opchain.task import is_correct
 from sage.records import Visit
 from sage.schedule import SageCalibrated

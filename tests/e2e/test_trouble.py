@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sage.opchain.build_data import build
+from sage.embedded.build_data import build
 from sage.records import Visit
 from sage.schedule import SageLight
 from sage.state import StateStore

@@ -21,7 +21,7 @@ from recipe.sage.checks import check_machine, model_parallel
 from recipe.sage.main_sage import forward_environment, make_paths_absolute, name_metrics_file
 from recipe.sage.settings import check_run, why_not_skip
 from sage.budget import KNOWN_SHAPES
-from sage.opchain.build_data import build
+from sage.embedded.build_data import build
 
 ROOT = Path(__file__).parents[2]
 MODELS = {"llama-3.2-3b": 8, "qwen2.5-7b": 8, "qwen3-4b": 4}

@@ -11,7 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from recipe.sage.settings import check_run, describe_run, read_config, why_not_skip
-from sage.opchain.build_data import build
+from sage.embedded.build_data import build
 
 ROOT = Path(__file__).parents[2]
 METHODS = sorted(path.stem for path in (ROOT / "recipe/sage/config/method").glob("*.yaml"))

@@ -11,8 +11,8 @@ import pytest
 from sage.claims.claims import adaptive, best_fixed, judge_all, timed, wanted_seeds
 from sage.claims.gate import gate_parts, gate_rows, unbiased_gate
 from sage.claims.judge import INCONCLUSIVE, MISSING, NOT_SUPPORTED, SUPPORTED, Claim, Part, difference
+from sage.embedded.series import LONGER, METHODS
 from sage.gate import gate_probability
-from sage.opchain.series import LONGER, METHODS
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("reproduce_claims", ROOT / "scripts/reproduce_claims.py")
@@ -152,8 +152,8 @@ def test_gate_rows_and_parts(tmp_path):
 def test_the_table_and_the_json_hold_every_claim():
     runs = world()
     claims = judge_all(runs, Path("absent.json"))
-    text = reproduce_claims.table(claims)
+    text = reproduce_claims.table({"a": claims, "b": claims})
     assert all(f"| {claim.name} |" in text for claim in claims)
     assert all(line.count(" | ") == 4 for line in text.splitlines()[2:]), "no cell splits a row"
-    found = reproduce_claims.as_json(claims, runs)
+    found = reproduce_claims.as_json(reproduce_claims.Judged(runs, claims, None))
     assert json.loads(json.dumps(found))["claims"][0]["parts"][0]["values"]["0"] == pytest.approx(0.29)

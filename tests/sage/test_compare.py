@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sage.opchain import store
-from sage.opchain.series import METHODS
+from sage.embedded import store
+from sage.embedded.series import METHODS
 
 PATH = Path(__file__).parents[2] / "scripts/compare_methods.py"
 spec = importlib.util.spec_from_file_location("compare_methods", PATH)

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sage.embedded.build_data import build
 from sage.evaluation.benchmarks import BENCHMARKS, find_benchmark, load_benchmark
-from sage.opchain.build_data import build
 from sage.verify import MathVerifier
 
 DATA = Path(__file__).parents[2] / "../shared/data"

@@ -5,11 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from sage.data import check_training_files
+from sage.embedded.build_data import build
+from sage.embedded.tokenizer import ASSISTANT, build_tokenizer
 from sage.opchain import corpus
-from sage.opchain.build_data import build
 from sage.opchain.task import KINDS, OPERATIONS, extract_answer, is_correct, make_problem, make_problems
-from sage.opchain.tokenizer import ASSISTANT, build_tokenizer
-from sage.opchain.verifier import OpchainVerifier
+from sage.opchain.verifier import Verifier
 from sage.verify import load_verifier
 
 BASE = Path(__file__).parents[2] / "examples/opchain_base"
@@ -89,8 +89,8 @@ def test_data_files_are_seeded_valid_and_disjoint(tmp_path):
 
 
 def test_the_verifier_is_found_by_its_path():
-    verifier = load_verifier("sage.opchain.verifier:OpchainVerifier")
-    assert isinstance(verifier, OpchainVerifier)
+    verifier = load_verifier("sage.opchain.verifier:Verifier")
+    assert isinstance(verifier, Verifier)
     assert verifier.same_answer("085", "085") and not verifier.same_answer("85", "085")
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sage.opchain.corpus import PROMPTS
+from sage.embedded.tasks import PROMPTS
 from sage.prompts import PromptTemplates
 
 MATH = PromptTemplates.load("math")

@@ -8,10 +8,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
+from sage.embedded import store
 from sage.evaluation.benchmarks import BENCHMARKS
 from sage.evaluation.checkpoints import choose_best
 from sage.evaluation.scores import averages
-from sage.opchain import store
 from sage.tables import paper
 from sage.tables.cells import Table, estimate, groups
 from sage.tables.collect import benchmark_name, read_results

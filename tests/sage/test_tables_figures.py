@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sage.opchain.series import METHODS
+from sage.embedded.series import METHODS
 from sage.tables import figures, paper
 from sage.tables.cells import RECORDED, groups
 from sage.tables.collect import read_results

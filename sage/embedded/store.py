@@ -1,4 +1,4 @@
-"""The recorded runs of the embedded world: one small JSON file for each method and seed, in ``results/opchain``."""
+"""The recorded runs of an embedded task: one small JSON file for each method and seed, in ``results/<task>``."""
 
 from __future__ import annotations
 
@@ -35,9 +35,14 @@ def curves(metrics: Path) -> dict[str, list[float | None]]:
     return {name: values for name, values in rounded.items() if any(v is not None for v in values)}
 
 
+def path_of(folder: Path, method: str, seed: int) -> Path:
+    """Where the record of a run is."""
+    return folder / method / f"seed{seed}.json"
+
+
 def save(folder: Path, record: dict[str, Any]) -> Path:
     """Write the record of one run, whole or not at all."""
-    path = folder / record["method"] / f"seed{record['seed']}.json"
+    path = path_of(folder, record["method"], record["seed"])
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
