@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 
 from sage.answers import Number, boxed_spans, letters, normalise, number, same_number
-from sage.verify import Verifier
+from sage.verify import LeakFinder, Verifier
 
 PLACEHOLDER = "[...]"
 MAX_SLOW = 32  # candidates that neither text nor plain numbers decide; each may cost tens of milliseconds
@@ -74,12 +74,15 @@ def find_leaks(hint: str, answer: str, verifier: Verifier) -> list[Span]:
 
     Every candidate is compared with the answer as text and as a plain number; for those equal as numbers, and for at
     most `MAX_SLOW` distinct others, the verifier decides. The time is linear in the length of the hint apart from that.
+    A verifier whose answers are no values brings its own ``find_leaks(hint, answer)``, which is called instead.
 
     Args:
         hint: the hint as the policy wrote it.
         answer: the reference answer; no leak can be found for an empty one.
         verifier: decides which values are the same; with exact semantics 085 and 85 are not.
     """
+    if isinstance(verifier, LeakFinder):
+        return _merge(verifier.find_leaks(hint, answer))
     answer = answer.strip()
     if not normalise(answer):
         return []

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sage.answers import (
     COMMAND,
@@ -38,6 +38,14 @@ class Verifier(Protocol):
 
     def same_answer(self, candidate: str, answer: str) -> bool:
         """Whether two bare answers are the same; cheap and bounded, so that the leak guard can call it often."""
+
+
+@runtime_checkable
+class LeakFinder(Protocol):
+    """What a verifier may have besides, where an answer is no value to look for: a plan, a program."""
+
+    def find_leaks(self, hint: str, answer: str) -> list[tuple[int, int]]:
+        """Character spans of a hint that give the answer away."""
 
 
 class ExactVerifier:

@@ -1,1 +1,1 @@
-"""The second embedded task, finding a plan: turn three wheels from one number to another under an unstated rule."""
+"""The second embedded task, finding a plan: wind four wheels down to zero under an unstated rule on the order."""

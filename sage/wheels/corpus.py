@@ -1,6 +1,6 @@
 """The pre-training corpus of `sage.wheels`: what the base model has read before any reinforcement learning.
 
-It turns wheels to their targets, repeats a hint and goes on from it, and writes hints from a reference solution. At
+It winds wheels down, repeats a hint and goes on from it, and writes hints from a reference solution. At
 every move it makes an allowed one that leaves a way open only with a probability that depends on the kind of problem.
 In a hint it follows the reference with `FOLLOWS` and otherwise moves as in a plan of its own, so many hints break the
 rule: a hint is as good as the policy that writes it.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 
 from sage.embedded.tasks import PROMPTS, plain_prompt
-from sage.wheels.task import CAREFUL, WHEELS, Problem, make_problem, open_ways
+from sage.wheels.task import CAREFUL, Problem, after, make_problem, movable, open_ways
 
 FOLLOWS = 0.7
 MIXTURE = {"easy": 0.22, "medium": 0.15, "hinted": 0.33, "write": 0.24, "hard": 0.06}
@@ -30,14 +30,13 @@ def noisy_order(
         follow: probability of the reference's move at every step where it is still possible.
     """
     order = begin
-    while any(left := problem.left(order)) and (length is None or len(order) < length):
-        useful = [wheel for wheel, count in zip(WHEELS, left, strict=True) if count]
-        reference = problem.order[len(order)]
+    while any(left := after(problem.start, order)) and (length is None or len(order) < length):
+        useful, reference = movable(left), problem.order[len(order)]
         if reference in useful and rng.random() < follow:
             order += reference
             continue
         ways = open_ways(problem.rule, order[-1:], left)
-        others = [wheel for wheel in useful if wheel not in ways]
+        others = "".join(wheel for wheel in useful if wheel not in ways)
         careful = rng.random() < CAREFUL[problem.kind]
         order += rng.choice((ways if careful else others) or useful)
     return order

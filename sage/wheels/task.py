@@ -1,13 +1,13 @@
-"""The task: turn three wheels from a start to a target, one step of one wheel at a time, under a rule on the order.
+"""The task: wind four wheels down to zero, one notch of one wheel at a time, under a rule on the order.
 
-A problem such as ``287P514`` gives the start ``287``, a rule ``P`` and the target ``514``. A response writes for every
-move the wheel and the new state, and then ``#``: ``a387b377...#``. Any plan is right that moves a wheel towards its
-target digit at every step, arrives, and never makes two moves in a row that the rule forbids. What a rule forbids is
-known to the verifier only.
+A problem such as ``2013PQ`` gives the notches that each wheel has left and a rule. A response writes for every move the
+wheel and the new state, and then ``#``: ``d2012a1012...d0000#``. Any order is right that ends at ``0000`` and never
+makes two moves in a row that the rule forbids. What a rule forbids is known to the verifier only.
 
-A rule forbids some ordered pairs of wheels. Some choices leave no allowed order for the rest: a plan must look ahead.
-The pre-training corpus makes an allowed move that leaves a way open only with a given probability at every step
-(`sage.wheels.corpus`), so the base model's success decays with the number of moves.
+Every letter of a rule forbids one kind of next move: the same wheel, the next one, the one before or the one across.
+Some moves leave no allowed order for the rest, so a plan must look ahead. The pre-training corpus makes a move that is
+allowed and leaves a way open only with a given probability at every step (`sage.wheels.corpus`), so the base model's
+success decays with the number of moves.
 """
 
 from __future__ import annotations
@@ -18,88 +18,89 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 from sage.embedded.tasks import KINDS, distinct
 
-WHEELS = "abc"
-Counts = tuple[int, int, int]
-"""Moves that each wheel has left."""
+WHEELS = "abcd"
+Notches = tuple[int, ...]
+"""What each wheel has left."""
 
-# Rule -> forbidden pairs (wheel of a move, wheel of the next move).
-RULES: dict[str, frozenset[str]] = {
+_KINDS_OF_MOVE = (
+    frozenset({"aa", "bb", "cc", "dd"}),
+    frozenset({"ab", "bc", "cd", "da"}),
+    frozenset({"ba", "cb", "dc", "ad"}),
+    frozenset({"ac", "bd", "ca", "db"}),
+)
+# Letter of a rule -> forbidden pairs (wheel of a move, wheel of the next move).
+FORBIDDEN: dict[str, frozenset[str]] = {
     "D": frozenset(),
-    "E": frozenset({"aa", "bc"}),
-    "F": frozenset({"bb", "ca"}),
-    "G": frozenset({"cc", "ab"}),
-    "P": frozenset({"aa", "bb", "cc"}),
-    "Q": frozenset({"ab", "bc", "ca"}),
-    "R": frozenset({"ac", "cb", "ba"}),
+    **dict(zip("EFGH", _KINDS_OF_MOVE, strict=True)),
+    **dict(zip("PQRS", _KINDS_OF_MOVE, strict=True)),
 }
-FAMILIES = {"easy": "D", "medium": "EFG", "hard": "PQR"}
-MOVES = {"easy": (2, 6), "medium": (5, 6), "hard": (8, 8)}
-CAREFUL = {"easy": 1.0, "medium": 0.60, "hard": 0.40}
+RULES = {"easy": ("D",), "medium": tuple("EFGH"), "hard": tuple(map("".join, permutations("PQRS", 2)))}
+MOVES = {"easy": (2, 6), "medium": (5, 7), "hard": (7, 8)}
+CAREFUL = {"easy": 1.0, "medium": 0.50, "hard": 0.45}
 """Probability of an allowed move that leaves a way open, at every step of a plan of the corpus."""
-CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.0, 0.02)}
-"""Success probability of such a plan for the problems of a kind: others, with less choice, are not asked."""
-
-
-def _without(left: Counts, wheel: str) -> Counts:
-    """What is left after a move of the wheel."""
-    a, b, c = (count - (wheel == w) for w, count in zip(WHEELS, left, strict=True))
-    return a, b, c
+CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.002, 0.02)}
+"""Success probability of such a plan for the problems of a kind: others are not asked."""
 
 
 @cache
-def open_ways(rule: str, last: str, left: Counts) -> tuple[str, ...]:
+def forbidden(rule: str) -> frozenset[str]:
+    """The pairs that a rule forbids."""
+    return frozenset().union(*(FORBIDDEN[letter] for letter in rule))
+
+
+def after(left: Notches, wheels: str) -> Notches:
+    """What is left after moves."""
+    return tuple(count - wheels.count(wheel) for wheel, count in zip(WHEELS, left, strict=True))
+
+
+def movable(left: Notches) -> str:
+    """The wheels that have notches left."""
+    return "".join(wheel for wheel, count in zip(WHEELS, left, strict=True) if count)
+
+
+@cache
+def open_ways(rule: str, last: str, left: Notches) -> str:
     """Wheels that may be moved next so that the rest can be finished; ``last`` is "" before the first move."""
-    ways = []
-    for n, wheel in enumerate(WHEELS):
-        if left[n] and last + wheel not in RULES[rule]:
-            rest = _without(left, wheel)
-            if not any(rest) or open_ways(rule, wheel, rest):
-                ways.append(wheel)
-    return tuple(ways)
+    ways = ""
+    for wheel in movable(left):
+        rest = after(left, wheel)
+        if last + wheel not in forbidden(rule) and (not any(rest) or open_ways(rule, wheel, rest)):
+            ways += wheel
+    return ways
 
 
 @cache
-def chance(rule: str, last: str, left: Counts, careful: float) -> float:
+def chance(rule: str, last: str, left: Notches, careful: float) -> float:
     """Probability that a plan of the corpus, with ``careful`` as in `CAREFUL`, ends well."""
     if not any(left):
         return 1.0
     ways = open_ways(rule, last, left)
-    others = sum(count > 0 for count in left) - len(ways)
-    total = 0.0
-    for wheel in ways:
-        total += chance(rule, wheel, _without(left, wheel), careful)
-    return (careful if others else 1.0) * total / max(1, len(ways))
-
-
-def state_after(start: str, target: str, order: str) -> str:
-    """The state after the moves ``order`` (a string of wheels), each one step towards the target."""
-    signs = [(t > s) - (t < s) for s, t in zip(start, target, strict=True)]
-    return "".join(str(int(s) + sign * order.count(w)) for s, sign, w in zip(start, signs, WHEELS, strict=True))
+    total = sum(chance(rule, wheel, after(left, wheel), careful) for wheel in ways)
+    return (careful if len(ways) < len(movable(left)) else 1.0) * total / max(1, len(ways))
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem, with one of its right plans."""
+    """One problem, with one of its right orders."""
 
     kind: str
-    start: str
+    start: Notches
     rule: str
-    target: str
     order: str
     """The reference plan: the wheels moved, in order."""
 
     @property
     def text(self) -> str:
-        """The problem as the model reads it, for example ``287P514``."""
-        return self.start + self.rule + self.target
+        """The problem as the model reads it, for example ``2013PQ``."""
+        return "".join(map(str, self.start)) + self.rule
 
     @property
     def answer(self) -> str:
-        """What the verifier needs: the problem itself, since every right plan counts."""
+        """What the verifier needs: the problem itself, since every right order counts."""
         return self.text
 
     @property
@@ -109,7 +110,8 @@ class Problem:
 
     def plan(self, order: str) -> str:
         """The moves ``order`` with their states, as a response writes them."""
-        return "".join(w + state_after(self.start, self.target, order[: i + 1]) for i, w in enumerate(order))
+        states = ("".join(map(str, after(self.start, order[: i + 1]))) for i in range(len(order)))
+        return "".join(wheel + state for wheel, state in zip(order, states, strict=True))
 
     @property
     def response(self) -> str:
@@ -123,18 +125,12 @@ class Problem:
     def checkpoint_step(self, level: int) -> int:
         return math.ceil(len(self.order) * level / 4)
 
-    def left(self, order: str = "") -> Counts:
-        """Moves that each wheel has left after ``order``."""
-        pairs = zip(self.start, self.target, WHEELS, strict=True)
-        a, b, c = (abs(int(t) - int(s)) - order.count(w) for s, t, w in pairs)
-        return a, b, c
-
 
 def make_problem(kind: str, rng: random.Random) -> Problem:
-    """Draw one problem that can be solved, and one of its plans.
+    """Draw one problem that can be solved, and one of its orders.
 
     Args:
-        kind: ``easy`` (2 to 6 moves, no rule), ``medium`` (5 or 6 moves) or ``hard`` (8 moves, other rules).
+        kind: ``easy`` (2 to 6 moves, no rule), ``medium`` (5 to 7 moves) or ``hard`` (7 or 8 moves, other rules).
         rng: source of randomness.
 
     Raises:
@@ -142,20 +138,17 @@ def make_problem(kind: str, rng: random.Random) -> Problem:
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}: use one of {', '.join(KINDS)}")
-    rule = rng.choice(FAMILIES[kind])
+    low, high = CHANCES[kind]
     while True:
-        moves = rng.randint(*MOVES[kind])
-        start, target = (f"{rng.randrange(1000):03}" for _ in range(2))
-        problem = Problem(kind, start, rule, target, "")
-        left = problem.left()
-        if sum(left) == moves and open_ways(rule, "", left):
-            low, high = CHANCES[kind]
-            if low <= chance(rule, "", left, CAREFUL[kind]) <= high:
-                break
+        rule, moves = rng.choice(RULES[kind]), rng.randint(*MOVES[kind])
+        bars = [-1, *sorted(rng.sample(range(moves + 3), 3)), moves + 3]
+        start = tuple(b - a - 1 for a, b in pairwise(bars))  # every split of the moves is as likely
+        if open_ways(rule, "", start) and low <= chance(rule, "", start, CAREFUL[kind]) <= high:
+            break
     order = ""
-    while any(problem.left(order)):
-        order += rng.choice(open_ways(rule, order[-1:], problem.left(order)))
-    return Problem(kind, start, rule, target, order)
+    while any(left := after(start, order)):
+        order += rng.choice(open_ways(rule, order[-1:], left))
+    return Problem(kind, start, rule, order)
 
 
 def make_problems(kind: str, count: int, seed: int, exclude: Container[str] = ()) -> list[Problem]:
@@ -165,11 +158,10 @@ def make_problems(kind: str, count: int, seed: int, exclude: Container[str] = ()
 
 def is_correct(response: str, answer: str) -> bool:
     """Whether a response is a right plan for the problem ``answer``."""
-    start, rule, target = answer[:3], answer[3], answer[4:]
-    if not re.fullmatch(r"(?:[abc]\d{3})+#", response.strip()):
+    response = response.strip()
+    if not re.fullmatch(r"(?:[abcd]\d{4})+#", response):
         return False
-    order = response.strip()[:-1:4]
-    if any(a + b in RULES[rule] for a, b in pairwise(order)):
+    problem = Problem("", tuple(map(int, answer[:4])), answer[4:], response[:-1:5])
+    if any(a + b in forbidden(problem.rule) for a, b in pairwise(problem.order)):
         return False
-    problem = Problem("", start, rule, target, order)
-    return not any(problem.left(order)) and response.strip() == problem.response
+    return not any(after(problem.start, problem.order)) and response == problem.response

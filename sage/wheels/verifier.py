@@ -1,15 +1,21 @@
 """The verifier of the wheels, named in the config as ``sage.wheels.verifier:Verifier``."""
 
+import re
+
 from sage.wheels.task import is_correct
 
 
 class Verifier:
-    """Checks a plan step by step; the reference answer is the problem itself, since every right plan counts."""
+    """Checks a plan move by move; the reference answer is the problem itself, since every right order counts."""
 
     def is_correct(self, response: str, answer: str) -> bool:
         """Whether a response is a right plan."""
         return is_correct(response, answer)
 
     def same_answer(self, candidate: str, answer: str) -> bool:
-        """Whether a state is the target: a hint that reaches it is a whole plan."""
-        return candidate.strip() == answer[4:]
+        """Whether two problems are the same."""
+        return candidate.strip() == answer
+
+    def find_leaks(self, hint: str, answer: str) -> list[tuple[int, int]]:
+        """The last state, which a hint has when it is a whole plan."""
+        return [match.span() for match in re.finditer("0000", hint)]

@@ -5,23 +5,26 @@ from itertools import pairwise
 
 import pytest
 
-from sage.wheels.corpus import FOLLOWS, noisy_order, plain_prompt, sample_document
+from sage.embedded.tasks import plain_prompt
+from sage.leak import find_leaks
+from sage.wheels.corpus import FOLLOWS, noisy_order, sample_document
 from sage.wheels.task import (
     CAREFUL,
     CHANCES,
     KINDS,
-    RULES,
     Problem,
+    after,
     chance,
+    forbidden,
     is_correct,
     make_problem,
     make_problems,
     open_ways,
-    state_after,
 )
+from sage.wheels.verifier import Verifier
 
-PROBLEM = Problem("hard", "287", "P", "514", "abacbacc")
-"""Wheel a goes up by 3, b down by 7, c down by 3; its order is not a right one."""
+PROBLEM = Problem("hard", (2, 2, 2, 2), "PQ", "acacbdbd")
+"""Allowed are the wheel before and the one across."""
 
 
 def problems(kind, count=40):
@@ -29,11 +32,11 @@ def problems(kind, count=40):
 
 
 def test_a_plan_by_hand():
-    problem = Problem("easy", "120", "D", "012", "abcc")
-    assert problem.left() == (1, 1, 2) and problem.left("ac") == (0, 1, 1)
-    assert problem.response == "a020b010c011c012#" and is_correct(problem.response, problem.answer)
-    assert problem.checkpoint(1) == "a020" and problem.checkpoint(3) == "a020b010c011"
-    assert state_after("287", "514", "abba") == "467"
+    problem = Problem("easy", (1, 0, 2, 0), "D", "cac")
+    assert problem.text == "1020D" and after(problem.start, "ac") == (0, 0, 1, 0)
+    assert problem.response == "c1010a0010c0000#" and is_correct(problem.response, problem.answer)
+    assert problem.checkpoint(1) == "c1010" and problem.checkpoint(3) == "c1010a0010c0000"
+    assert is_correct("a0020c0010c0000#", problem.answer), "every right order counts"
 
 
 @pytest.mark.parametrize(
@@ -41,24 +44,32 @@ def test_a_plan_by_hand():
     [
         "",
         "#",
-        "a020b010c011#",  # stops short
-        "a020b010c011c012",  # has no end
-        "a020b010c011c012##",
-        "a020b010c012c012#",  # a state that does not follow
-        "a220b210c211c212#",  # away from the target
-        "a020b010c011c012c013#",  # beyond it
-        "so a020b010c011c012#",
+        "c1010a0010#",  # stops short
+        "c1010a0010c0000",  # has no end
+        "c1010a0010c0000##",
+        "c1010a0011c0000#",  # a state that does not follow
+        "c1010b1010a0010c0000#",  # a wheel without notches
+        "so c1010a0010c0000#",
     ],
 )
 def test_wrong_plans(response):
-    assert not is_correct(response, "120D012")
+    assert not is_correct(response, "1020D")
 
 
 def test_a_rule_forbids_pairs():
-    assert not is_correct("c111a011c012b012#", "110P012"), "b goes nowhere"
-    problem = Problem("hard", "200", "P", "102", "cac")
-    assert is_correct(problem.response, problem.answer)
-    assert not is_correct(Problem("hard", "200", "P", "102", "acc").response, problem.answer)
+    assert forbidden("PQ") == {"aa", "bb", "cc", "dd", "ab", "bc", "cd", "da"} and not forbidden("D")
+    right, same, next_wheel = (
+        Problem("hard", (1, 1, 1, 0), rule, order) for rule, order in (("PQ", "bac"), ("RS", "bac"), ("PQ", "abc"))
+    )
+    assert is_correct(right.response, right.answer)
+    assert not is_correct(same.response, same.answer) and not is_correct(next_wheel.response, next_wheel.answer)
+
+
+def test_the_last_state_in_a_hint_is_a_whole_plan():
+    verifier = Verifier()
+    assert verifier.is_correct("a0000#", "1000D")
+    leaky, hint = Problem("easy", (1, 0, 2, 0), "D", "cac").response[:-1], "c1010a0010"
+    assert find_leaks(leaky, "1020D", verifier) == [(11, 15)] and not find_leaks(hint, "1020D", verifier)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,19 +77,19 @@ def test_every_problem_can_be_solved_and_its_reference_is_right(kind):
     low, high = CHANCES[kind]
     for problem in problems(kind):
         assert is_correct(problem.response, problem.answer)
-        assert not {a + b for a, b in pairwise(problem.order)} & RULES[problem.rule]
-        assert low <= chance(problem.rule, "", problem.left(), CAREFUL[kind]) <= high
+        assert not {a + b for a, b in pairwise(problem.order)} & forbidden(problem.rule)
+        assert low <= chance(problem.rule, "", problem.start, CAREFUL[kind]) <= high
         assert problem.response.startswith(problem.checkpoint(2))
     texts = {p.text for p in problems(kind)}
     assert len(texts) == 40 and not texts & {p.text for p in make_problems(kind, 20, 5, exclude=texts)}
 
 
-def test_an_open_way_never_ends_before_the_target():
+def test_an_open_way_never_ends_before_zero():
     rng = random.Random(0)
     for problem in problems("hard"):
         order = ""
-        while any(problem.left(order)):
-            order += rng.choice(open_ways(problem.rule, order[-1:], problem.left(order)))
+        while any(left := after(problem.start, order)):
+            order += rng.choice(open_ways(problem.rule, order[-1:], left))
         assert is_correct(problem.plan(order) + "#", problem.answer)
 
 
@@ -87,7 +98,7 @@ def test_the_chance_is_the_success_rate_of_the_corpus():
     for problem in problems("medium", 5):
         plans = [problem.plan(noisy_order(problem, rng)) + "#" for _ in range(2000)]
         rate = sum(is_correct(plan, problem.answer) for plan in plans) / 2000
-        assert rate == pytest.approx(chance(problem.rule, "", problem.left(), CAREFUL["medium"]), abs=0.04)
+        assert rate == pytest.approx(chance(problem.rule, "", problem.start, CAREFUL["medium"]), abs=0.04)
 
 
 def test_hints_of_the_corpus_are_as_good_as_its_plans():
@@ -95,7 +106,7 @@ def test_hints_of_the_corpus_are_as_good_as_its_plans():
     rng = random.Random(2)
     found = [noisy_order(p, rng, length=6, follow=FOLLOWS) == p.order[:6] for p in problems("hard") for _ in range(20)]
     assert 0.05 < sum(found) / len(found) < 0.5
-    assert noisy_order(PROBLEM, rng, begin="ab", length=2) == "ab"
+    assert noisy_order(PROBLEM, rng, begin="ac", length=2) == "ac"
 
 
 def test_documents_fit_the_model():
@@ -103,7 +114,7 @@ def test_documents_fit_the_model():
     documents = [sample_document(rng) for _ in range(500)]
     assert max(len(user) + len(assistant) for user, assistant in documents) < 120
     assert any("?" in user for user, _ in documents) and any("!" in user for user, _ in documents)
-    assert plain_prompt(PROBLEM) == "287P514="
+    assert plain_prompt(PROBLEM) == "2222PQ="
 
 
 def test_another_kind_is_refused():
