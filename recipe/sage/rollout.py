@@ -9,6 +9,7 @@ a hint.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -79,6 +80,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        gc.freeze()  # as in the trainer: a full collection of what the imports made would halt all visits
         self.sage = read_config(self.config)
         self.schedule = self.sage.make_schedule(self.rollout_config.n)
         self.hints = self.sage.open_hint_source()

@@ -16,6 +16,7 @@ the queue, trained on or evicted. ``separate_async`` makes several batches a ste
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections import Counter, defaultdict
@@ -194,6 +195,10 @@ class SageHooks(PPOTrainer):
             metrics["sage/prompts_visited"] = float(len(self.store.prompts))
             self.step_visits, self.step_skips, self.step_skipped_groups = [], [], 0
         super()._compute_metrics(batch, metrics, *args, **kwargs)
+
+    def on_train_begin(self) -> None:
+        super().on_train_begin()
+        gc.freeze()  # a full collection walks 600,000 objects of the imports, .4 to .7 s every ten steps
 
     def on_step_end(self) -> None:
         stop = os.environ.get(STOP_FILE)
