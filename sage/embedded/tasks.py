@@ -73,11 +73,19 @@ def plain_prompt(problem: Problem) -> str:
 def distinct(
     make: Callable[[str, random.Random], AnyProblem], kind: str, count: int, seed: int, exclude: Container[str]
 ) -> list[AnyProblem]:
-    """``count`` problems of a kind with distinct texts, none of them in ``exclude``, as ``make`` draws them."""
+    """``count`` problems of a kind with distinct texts, none of them in ``exclude``, as ``make`` draws them.
+
+    Raises:
+        ValueError: there are hardly so many (``100 * count`` draws do not find them).
+    """
     rng = random.Random(f"{kind}/{seed}")
     problems: dict[str, AnyProblem] = {}
-    while len(problems) < count:
+    for _ in range(100 * count):
+        if len(problems) == count:
+            break
         problem = make(kind, rng)
         if problem.text not in exclude:
             problems.setdefault(problem.text, problem)
+    if len(problems) < count:
+        raise ValueError(f"found {len(problems)} distinct {kind} problems, not {count}: ask for fewer")
     return list(problems.values())

@@ -39,7 +39,7 @@ FORBIDDEN: dict[str, frozenset[str]] = {
     **dict(zip("PQRS", _KINDS_OF_MOVE, strict=True)),
 }
 RULES = {"easy": ("D",), "medium": tuple("EFGH"), "hard": tuple(map("".join, permutations("PQRS", 2)))}
-MOVES = {"easy": (2, 6), "medium": (5, 7), "hard": (7, 8)}
+MOVES = {"easy": (2, 8), "medium": (5, 7), "hard": (7, 8)}
 CAREFUL = {"easy": 1.0, "medium": 0.50, "hard": 0.45}
 """Probability of an allowed move that leaves a way open, at every step of a plan of the corpus."""
 CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.002, 0.02)}
@@ -130,7 +130,7 @@ def make_problem(kind: str, rng: random.Random) -> Problem:
     """Draw one problem that can be solved, and one of its orders.
 
     Args:
-        kind: ``easy`` (2 to 6 moves, no rule), ``medium`` (5 to 7 moves) or ``hard`` (7 or 8 moves, other rules).
+        kind: ``easy`` (2 to 8 moves, no rule), ``medium`` (5 to 7 moves) or ``hard`` (7 or 8 moves, other rules).
         rng: source of randomness.
 
     Raises:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from sage.embedded.build_data import TEST, TEST_SEED, TRAIN
 from sage.embedded.tasks import plain_prompt
 from sage.leak import find_leaks
 from sage.wheels.corpus import FOLLOWS, noisy_order, sample_document
@@ -120,3 +121,13 @@ def test_documents_fit_the_model():
 def test_another_kind_is_refused():
     with pytest.raises(ValueError, match="unknown kind 'odd': use one of easy, medium, hard"):
         make_problem("odd", random.Random(0))
+
+
+def test_more_problems_than_there_are_are_refused():
+    with pytest.raises(ValueError, match="distinct medium problems, not 2000: ask for fewer"):
+        make_problems("medium", 2000, seed=0)
+
+
+def test_a_run_finds_its_problems():
+    held_out = {p.text for kind in KINDS for p in make_problems(kind, TEST, TEST_SEED)}
+    assert all(len(make_problems(kind, count, 1000, held_out)) == count for kind, count in TRAIN.items())
