@@ -13,7 +13,7 @@ import random
 from sage.embedded.tasks import PROMPTS, plain_prompt
 from sage.wheels.task import CAREFUL, Problem, after, make_problem, movable, open_ways
 
-FOLLOWS = 0.7
+FOLLOWS = 0.9
 MIXTURE = {"easy": 0.22, "medium": 0.15, "hinted": 0.33, "write": 0.24, "hard": 0.06}
 
 
