@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from sage.embedded.tasks import TASKS
 from sage.tables import paper
 from sage.tables.collect import Results, Run
 
@@ -28,10 +29,8 @@ LABELS = paper.METHODS | {
 }
 """Names of methods in the order of rows. Others follow under the names of their folders."""
 
-EMBEDDED = "opchain"
-"""The embedded world's model."""
 RECORDED = {*LABELS, *(f"fixed-{level}{source}" for level in (1, 2, 3) for source in ("", "-offline"))} - {"base"}
-"""Its methods that scripts/compare_methods.py records."""
+"""Methods of the embedded tasks that scripts/compare_methods.py records."""
 
 T_975 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
 """97.5% quantiles of Student's t for 1, 2, .. degrees of freedom; beyond, its expansion for large ones."""
@@ -127,8 +126,8 @@ def in_order(methods: Iterable[str]) -> list[str]:
 
 def absent(model: str, method: str, why: str = "") -> Cell:
     """A cell without a number: why, by default that there are no runs."""
-    recorded = model == EMBEDDED and method in RECORDED
-    how = "scripts/compare_methods.py --run" if recorded else "train, then scripts/evaluate.py"
+    recorded = model in TASKS and method in RECORDED
+    how = f"scripts/compare_methods.py --task {model} --run" if recorded else "train, then scripts/evaluate.py"
     return Cell(missing=why or f"no runs; {how}", where=f"{model}/{method}")
 
 
