@@ -3,15 +3,13 @@
     python benchmarks/update_settings.py --json benchmarks/results/update_settings.json
 
 Every setting trains the embedded model for a few steps through `recipe.sage.main_sage`, in turn, ``--takes`` times. The
-first step of a run is left out. Settings change the rounding of the loss only, so the runs do nearly the same work;
-seconds per thousand trained tokens take out what is left.
+first step of a run is left out. Settings change the rounding of the loss only, so the runs do nearly the same work.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -39,7 +37,7 @@ PHASES = ("timing_s/old_log_prob", "timing_s/update_actor")
 
 
 def measure(folder: Path, steps: int, overrides: list[str]) -> list[dict[str, float]]:
-    """Seconds of the phases and tokens of each step but the first."""
+    """Seconds of the phases of each step but the first."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics = folder / "metrics.jsonl"
     metrics.unlink(missing_ok=True)
@@ -48,46 +46,44 @@ def measure(folder: Path, steps: int, overrides: list[str]) -> list[dict[str, fl
     command = ["python", "scripts/watch_run.py", "--steps", str(steps), "--log", str(folder / "train.log"), "--"]
     command += ["python", "-m", "recipe.sage.main_sage", "--config-name", "tiny_cpu", *options, *overrides]
     environment = {"TINY_DATA": str(folder.parent / "data"), "VERL_FILE_LOGGER_PATH": str(metrics)}
-    shell(command, limit=1200, PATH=f".venv/bin:{os.environ['PATH']}", **environment)
+    shell(command, limit=1200, **environment)
     logged = [json.loads(line)["data"] for line in metrics.read_text(encoding="utf-8").splitlines()]
     kept = [data for data in logged if "timing_s/update_actor" in data][1:]
-    return [{key: data[key] for key in (*PHASES, "perf/total_num_tokens")} for data in kept]
+    return [{key: data[key] for key in PHASES} for data in kept]
 
 
 def summarize(takes: list[list[dict[str, float]]]) -> dict[str, Any]:
     """Mean seconds of a step over all takes, and the same of each take."""
     seconds = [[fmean(step[phase] for step in take) for phase in PHASES] for take in takes]
-    tokens = [fmean(step["perf/total_num_tokens"] for step in take) for take in takes]
     return {
         "old_log_prob": fmean(s[0] for s in seconds),
         "update_actor": fmean(s[1] for s in seconds),
         "sum": [sum(s) for s in seconds],
-        "milliseconds per thousand tokens": [1e6 * sum(s) / t for s, t in zip(seconds, tokens, strict=True)],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("outputs/update_settings").resolve())
+    parser.add_argument("--work", type=Path, default=Path("outputs/update_settings"))
     parser.add_argument("--steps", type=int, default=9)
     parser.add_argument("--takes", type=int, default=2)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    build(args.work / "data", 0, TRAIN, TEST)
+    work = args.work.resolve()
+    build(work / "data", 0, TRAIN, TEST)
     takes: dict[str, list[list[dict[str, float]]]] = {name: [] for name in SETTINGS}
     for take in range(args.takes):
         for number, (name, overrides) in enumerate(SETTINGS.items()):
             print(f"== take {take + 1}, {name}", flush=True)
-            takes[name].append(measure(args.work / f"run{number}", args.steps, overrides))
+            takes[name].append(measure(work / f"run{number}", args.steps, overrides))
     found = {name: summarize(each) for name, each in takes.items()}
     usual = fmean(next(iter(found.values()))["sum"])
-    print(f"{'':<32} log-probs   update      sum (takes)             of the default   ms per 1000 tokens")
+    print(f"{'':<32} log-probs   update      sum (takes)             of the default")
     for name, row in found.items():
         spread = " ".join(f"{value:.2f}" for value in row["sum"])
-        each = " ".join(f"{value:.0f}" for value in row["milliseconds per thousand tokens"])
         total = fmean(row["sum"])
         numbers = f"{row['old_log_prob']:8.2f} s {row['update_actor']:6.2f} s {total:6.2f} s ({spread})"
-        print(f"{name:<32} {numbers}   {total / usual:6.2f}           {each}")
+        print(f"{name:<32} {numbers}   {total / usual:6.2f}")
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

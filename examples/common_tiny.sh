@@ -4,7 +4,7 @@
 TASK=${TASK:-opchain}
 STEPS=${STEPS:-45}
 SEED=${SEED:-0}
-OUTPUT=${OUTPUT:-outputs/tiny_cpu}
+OUTPUT=${OUTPUT:-outputs/$TASK}
 
 bash scripts/setup_env.sh
 # shellcheck source=scripts/cpu_env.sh

@@ -78,7 +78,7 @@ def find_leaks(hint: str, answer: str, verifier: Verifier) -> list[Span]:
 
     Args:
         hint: the hint as the policy wrote it.
-        answer: the reference answer; no leak can be found for an empty one.
+        answer: the reference answer; values cannot be found for an empty one.
         verifier: decides which values are the same; with exact semantics 085 and 85 are not.
     """
     if isinstance(verifier, LeakFinder):

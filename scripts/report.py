@@ -1,6 +1,6 @@
 """One HTML page about one run or several: curves, levels, gate, cost, prompts with their history, hints, configuration.
 
-    python scripts/report.py outputs/tiny_cpu/sage --out report.html
+    python scripts/report.py outputs/opchain/sage --out report.html
     python scripts/report.py grpo=runs/a sage:0=runs/b sage:1=runs/c --out report.html --png figures
 
 RUN is a run's folder, a folder with runs below it, or a recorded run (results/opchain/*/seed<k>.json). Method and seed
@@ -73,7 +73,14 @@ def main() -> int:
             unknown = len({e.visit.prompt_id for e in entries} - problems.keys())
             if unknown:
                 notes.append(f"{source.label}: no problem and answer for {unknown:,} prompts; give --data.")
-            verifier = load_verifier(str(setting(setup.config, "sage", "verifier") or "math"))
+            name = str(setting(setup.config, "sage", "verifier") or "math")
+            try:
+                verifier = load_verifier(name)
+            except ValueError as error:
+                verifier = load_verifier("exact")
+                notes.append(
+                    f"{source.label}: leaks in hints by exact comparison, since its verifier is not here: {error}"
+                )
             pages.append(render_run(index, source, run, entries, problems, verifier, setup, args.prompt, len(sources)))
             print(f"read  {source.label}: {run.steps or 0} steps, {len(entries):,} visits  {source.path}")
         if lacking := [prompt for prompt in args.prompt if prompt not in seen]:

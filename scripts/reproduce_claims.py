@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -99,14 +100,19 @@ def as_json(judged: Judged) -> dict[str, Any]:
 
 def make_runs(tasks: Sequence[str], work: Path, series: str) -> bool:
     """Make what is missing: gates first, then the runs seed by seed; returns whether one failed."""
-    wanted = wanted_seeds()
+    wanted, failed = wanted_seeds(), False
     for task in tasks:
         if not gate_file(task).exists():
             print(f"== {task}: the gate, a few minutes", flush=True)
-            shell(["python", "-m", "sage.claims.gate", "--task", task, "--out", str(gate_file(task))], limit=3600)
+            command = ["python", "-m", "sage.claims.gate", "--task", task, "--out", str(gate_file(task))]
+            try:
+                shell(command, limit=3600)
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                failed = True
+                print(f"== not recorded: {error}", flush=True)
     most = max(map(len, wanted.values()))
     runs = [(t, m, seed) for seed in range(most) for t in tasks for m in wanted if seed in wanted[m]]
-    return make_missing(runs, work, series)
+    return make_missing(runs, work, series) or failed
 
 
 def main() -> int:

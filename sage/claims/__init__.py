@@ -1,1 +1,1 @@
-"""The paper's claims, one by one, judged on recorded runs of the embedded world (scripts/reproduce_claims.py)."""
+"""The paper's claims, one by one, judged on recorded runs of the embedded tasks (scripts/reproduce_claims.py)."""

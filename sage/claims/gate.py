@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Any
 
 from sage.claims.judge import Part
-from sage.embedded.series import CPU_ENGINE
+from sage.embedded.series import CPU_ENGINE, base_model
 from sage.embedded.tasks import KINDS, PROMPTS, TASKS, load_task, plain_prompt
 from sage.evaluation.generate import Decoding, Replicas, Request
 from sage.gate import advantage_energy
@@ -27,7 +27,7 @@ from sage.hinting import request_seed
 
 GROUP_SIZE, ESTIMATE, PROBLEMS = 8, 64, 40
 SEED = 31
-"""Of problems that no training and no test has."""
+"""Of the problems. Some may be a run's as well; the model that is measured has trained on none."""
 LEVELS = range(4)
 
 
@@ -73,7 +73,9 @@ def measure_gate(task: str, model: str, engine: Mapping[str, Any], out: Path, lo
         table[name.split("/")[0]][at].append([sum(found[:ESTIMATE]), *groups])
     record = {"group_size": GROUP_SIZE, "estimate": ESTIMATE, "correct": table}
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
+    partial = out.with_suffix(".partial")
+    partial.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
+    partial.replace(out)
 
 
 def gate_rows(path: Path) -> list[dict[str, float]]:
@@ -136,7 +138,7 @@ def main() -> None:
     parser.add_argument("--task", choices=TASKS, required=True)
     parser.add_argument("--logs", type=Path, default=Path("outputs/gate"), help="folder for the engine's log")
     args = parser.parse_args()
-    measure_gate(args.task, f"examples/{args.task}_base", CPU_ENGINE, args.out, args.logs)
+    measure_gate(args.task, base_model(args.task), CPU_ENGINE, args.out, args.logs)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pre-train the base model of an embedded task: a Llama of 0.7M parameters, about ten minutes on two cores.
+"""Pre-train the base model of an embedded task: a Llama of 0.7M parameters, 4 to 10 minutes on two cores.
 
     python -m sage.embedded.build_base --out examples/opchain_base
     python -m sage.embedded.build_base --task wheels --out examples/wheels_base
@@ -94,7 +94,7 @@ def train(task: str, steps: int, seed: int) -> tuple[LlamaForCausalLM, PreTraine
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and the tokenizer")
-    parser.add_argument("--task", choices=TASKS, default="opchain")
+    parser.add_argument("--task", choices=TASKS, default=TASKS[0])
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

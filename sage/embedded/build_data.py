@@ -1,6 +1,6 @@
 """Write the training and test files of an embedded task.
 
-python -m sage.embedded.build_data --out outputs/tiny_cpu/data --seed 0
+python -m sage.embedded.build_data --out outputs/opchain/data --seed 0
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def row(task: str, problem: Problem, split: str, index: int) -> dict[str, Any]:
     }
 
 
-def build(out: Path, seed: int, train: dict[str, int], test: int, task: str = "opchain") -> list[Problem]:
+def build(out: Path, seed: int, train: dict[str, int], test: int, task: str = TASKS[0]) -> list[Problem]:
     """Write ``train.parquet`` and ``test.parquet``; no training problem is a test problem.
 
     Returns:

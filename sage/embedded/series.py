@@ -68,6 +68,16 @@ LONGER = {"grpo-80-steps": 80}
 """Rows with other than `STEPS` steps: GRPO with about the tokens that SAGE generates in `STEPS`."""
 
 
+def task_config(task: str) -> dict[str, Any]:
+    """What a task sets in the recipe's configuration."""
+    return yaml.safe_load((ROOT / f"recipe/sage/config/task/{task}.yaml").read_text(encoding="utf-8"))
+
+
+def base_model(task: str) -> str:
+    """The folder of a task's base model."""
+    return task_config(task)["actor_rollout_ref"]["model"]["path"]
+
+
 def write_teacher_hints(task: str, problems: Sequence[Problem], out: Path) -> None:
     """The hints of an ideal teacher: the checkpoint of each level."""
     lines = [
@@ -81,9 +91,8 @@ def write_teacher_hints(task: str, problems: Sequence[Problem], out: Path) -> No
 def write_offline_hints(task: str, data: Path, out: Path, draws: int) -> None:
     """Hints by the base model, written by ``scripts/write_hints.py``."""
     partial = out.with_name("partial-" + out.name)
-    config = yaml.safe_load((ROOT / f"recipe/sage/config/task/{task}.yaml").read_text(encoding="utf-8"))
-    model, sage = config["actor_rollout_ref"]["model"], config["sage"]
-    command = ["--model", model["path"], "--data", data, "--out", partial, "--draws", draws]
+    sage = task_config(task)["sage"]
+    command = ["--model", base_model(task), "--data", data, "--out", partial, "--draws", draws]
     command += ["--prompts", "sage/embedded/prompts.yaml", "--request", "level"]
     command += ["--max-tokens", sage["hint_max_tokens"], "--verifier", sage["verifier"]]
     command += [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]
@@ -141,7 +150,6 @@ def run(task: str, method: str, seed: int, work: Path, series: str) -> dict[str,
         shell(["bash", "examples/run_tiny_cpu.sh", *overrides[1:]], limit=3600, METHODS=name, **environment)
         found = read_run(folder / name, seed)
     return {
-        "task": task,
         "method": method,
         "overrides": METHODS[method],
         **found,

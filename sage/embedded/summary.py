@@ -1,6 +1,6 @@
 """Read the metrics of tiny CPU runs; print the table and write summary.json.
 
-python -m sage.embedded.summary --output outputs/tiny_cpu --seed 0 --methods grpo sage
+python -m sage.embedded.summary --output outputs/opchain --seed 0 --methods grpo sage
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer of the embedded world (vocabulary 261)."""
+    """The tokenizer of the embedded tasks (vocabulary 261)."""
     specials = [PAD, END, USER, ASSISTANT, SYSTEM]
     vocabulary = {token: i for i, token in enumerate(specials + sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))

@@ -1,4 +1,4 @@
-"""The verifier of the embedded world, named in the config as ``sage.opchain.verifier:Verifier``."""
+"""The verifier of the chains of steps, named in the config as ``sage.opchain.verifier:Verifier``."""
 
 from sage.opchain.task import extract_answer, is_correct
 

@@ -4,7 +4,7 @@ A results tree is ``RESULTS/<model>/<method>/``, which holds one of
 
 - the files of a run: ``eval/`` (scripts/evaluate.py), ``metrics*.jsonl`` (verl's file logger), ``wall_seconds``;
 - ``seed<k>/`` folders with such files;
-- ``seed<k>.json``, the records of the embedded world (`sage.embedded.store`).
+- ``seed<k>.json``, the records of the embedded tasks (`sage.embedded.store`).
 
 Numbers are taken as they are: fractions in [0, 1], seconds. What cannot be read is an error that names the file; what
 is not there is left out and named in `Run.absent` or `Results.skipped`.
@@ -222,7 +222,7 @@ def validation(data: Mapping[str, float], where: str) -> dict[str, float]:
 
 
 def read_record(path: Path, model: str) -> Run:
-    """A recorded run of the embedded world; its curves count training steps from 1.
+    """A recorded run of an embedded task; its curves count training steps from 1.
 
     Raises:
         ValueError: it lacks what every record has.

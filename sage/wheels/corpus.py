@@ -2,7 +2,7 @@
 
 It winds wheels down, repeats a hint and goes on from it, and writes hints from a reference solution. At
 every move it makes an allowed one that leaves a way open only with a probability that depends on the kind of problem.
-In a hint it follows the reference with `FOLLOWS` and otherwise moves as in a plan of its own, so many hints break the
+In a hint it follows the reference with `FOLLOWS` and otherwise moves as in a plan of its own, so some hints break the
 rule: a hint is as good as the policy that writes it.
 """
 

@@ -18,7 +18,7 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise, permutations
+from itertools import combinations, pairwise
 
 from sage.embedded.tasks import KINDS, distinct
 
@@ -38,11 +38,11 @@ FORBIDDEN: dict[str, frozenset[str]] = {
     **dict(zip("EFGH", _KINDS_OF_MOVE, strict=True)),
     **dict(zip("PQRS", _KINDS_OF_MOVE, strict=True)),
 }
-RULES = {"easy": ("D",), "medium": tuple("EFGH"), "hard": tuple(map("".join, permutations("PQRS", 2)))}
-MOVES = {"easy": (2, 8), "medium": (5, 7), "hard": (7, 8)}
+RULES = {"easy": ("D",), "medium": tuple("EFGH"), "hard": tuple(map("".join, combinations("PQRS", 2)))}
+MOVES = {"easy": (2, 8), "medium": (5, 7), "hard": (7, 9)}
 CAREFUL = {"easy": 1.0, "medium": 0.50, "hard": 0.45}
 """Probability of an allowed move that leaves a way open, at every step of a plan of the corpus."""
-CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.002, 0.02)}
+CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.001, 0.03)}
 """Success probability of such a plan for the problems of a kind: others are not asked."""
 
 
@@ -119,18 +119,19 @@ class Problem:
         return self.plan(self.order) + "#"
 
     def checkpoint(self, level: int) -> str:
-        """The first ``ceil(n * level / 4)`` of n moves: the text of an ideal hint of that level."""
+        """About ``level`` quarters of the moves: the text of an ideal hint of that level."""
         return self.plan(self.order[: self.checkpoint_step(level)])
 
     def checkpoint_step(self, level: int) -> int:
-        return math.ceil(len(self.order) * level / 4)
+        """Moves in that hint; never all of them."""
+        return min(math.ceil(len(self.order) * level / 4), len(self.order) - 1)
 
 
 def make_problem(kind: str, rng: random.Random) -> Problem:
     """Draw one problem that can be solved, and one of its orders.
 
     Args:
-        kind: ``easy`` (2 to 8 moves, no rule), ``medium`` (5 to 7 moves) or ``hard`` (7 or 8 moves, other rules).
+        kind: ``easy`` (2 to 8 moves, no rule), ``medium`` (5 to 7 moves) or ``hard`` (7 to 9 moves, other rules).
         rng: source of randomness.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The verifier of the wheels, named in the config as ``sage.wheels.verifier:Verifier``."""
+"""The verifier of the plans, named in the config as ``sage.wheels.verifier:Verifier``."""
 
 import re
 

@@ -12,6 +12,9 @@ from hydra import compose, initialize_config_dir
 
 from recipe.sage.settings import check_run, describe_run, read_config, why_not_skip
 from sage.embedded.build_data import build
+from sage.embedded.series import base_model, task_config
+from sage.embedded.tasks import KINDS, PROMPTS, TASKS, load_task, plain_prompt
+from sage.embedded.tokenizer import build_tokenizer
 
 ROOT = Path(__file__).parents[2]
 METHODS = sorted(path.stem for path in (ROOT / "recipe/sage/config/method").glob("*.yaml"))
@@ -176,3 +179,34 @@ def test_the_checks_come_before_ray(data):
     assert result.returncode == 1
     assert "ValueError: sage.alpha=2 must lie strictly between 0 and 1; the paper uses 0.35" in result.stderr
     assert "ray init kwargs" not in result.stdout
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_composes_with_every_method(task, tmp_path):
+    """What a task sets stays, whatever the method; its data and its model are its own."""
+    build(tmp_path, seed=0, train={"easy": 4, "medium": 4, "hard": 8}, test=2, task=task)
+    assert all(prompt_id.startswith(f"{task}/") for prompt_id in ids(tmp_path))
+    wanted = task_config(task)
+    for method in METHODS:
+        run = config(tmp_path, f"task={task}", f"method={method}")
+        assert {key: run.sage[key] for key in wanted["sage"]} == wanted["sage"]
+        assert run.actor_rollout_ref.model.path == base_model(task) and (ROOT / base_model(task)).is_dir()
+    check_run(config(tmp_path, f"task={task}"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_prompts_hints_and_responses_of_a_task_fit(task, tmp_path):
+    run, found = config(tmp_path, f"task={task}"), load_task(task)
+    tokenizer = build_tokenizer()
+
+    def tokens(text):
+        messages = [{"role": "user", "content": text}]
+        return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+
+    for problem in (p for kind in KINDS for p in found.make_problems(kind, 60, 3)):
+        hint = problem.checkpoint(3)
+        assert len(hint) < run.sage.hint_max_tokens
+        hinted = PROMPTS.hinted_text(plain_prompt(problem), problem.text, hint)
+        assert tokens(hinted) <= run.data.max_prompt_length
+        assert len(problem.response) < run.data.max_response_length
+        assert found.is_correct(problem.response, problem.answer)

@@ -275,7 +275,11 @@ def test_recorded_runs_become_a_table_of_their_own_benchmarks(tmp_path):
     assert cells(table, "ours")["sage"] == pytest.approx({"easy": 80, "hard": 25, "Average": 52.5})
     text = markdown(table)
     assert "| SAGE | 80.0 ±0.0 | **25.0** ±63.5 | **52.5** ±31.8 |" in text
-    assert "| LUFFY | — | — | — |" in text and "opchain/luffy" in text and "compare_methods.py --task opchain --run" in text
+    assert (
+        "| LUFFY | — | — | — |" in text
+        and "opchain/luffy" in text
+        and "compare_methods.py --task opchain --run" in text
+    )
 
 
 def test_interval_is_students_t():

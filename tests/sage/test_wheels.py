@@ -1,5 +1,6 @@
 """The task of the wheels: right plans, rules, the corpus' success rate."""
 
+import asyncio
 import random
 from itertools import pairwise
 
@@ -7,7 +8,10 @@ import pytest
 
 from sage.embedded.build_data import TEST, TEST_SEED, TRAIN
 from sage.embedded.tasks import plain_prompt
+from sage.hinting import HintRules, HintWriter
 from sage.leak import find_leaks
+from sage.records import Hint, HintFailure, Prompt
+from sage.sources import Reply
 from sage.wheels.corpus import FOLLOWS, noisy_order, sample_document
 from sage.wheels.task import (
     CAREFUL,
@@ -36,7 +40,7 @@ def test_a_plan_by_hand():
     problem = Problem("easy", (1, 0, 2, 0), "D", "cac")
     assert problem.text == "1020D" and after(problem.start, "ac") == (0, 0, 1, 0)
     assert problem.response == "c1010a0010c0000#" and is_correct(problem.response, problem.answer)
-    assert problem.checkpoint(1) == "c1010" and problem.checkpoint(3) == "c1010a0010c0000"
+    assert problem.checkpoint(1) == "c1010" and problem.checkpoint(3) == "c1010a0010", "never the whole plan"
     assert is_correct("a0020c0010c0000#", problem.answer), "every right order counts"
 
 
@@ -103,10 +107,10 @@ def test_the_chance_is_the_success_rate_of_the_corpus():
 
 
 def test_hints_of_the_corpus_are_as_good_as_its_plans():
-    """They follow the reference only in part, so many break the rule."""
+    """They leave the reference now and then, and may break the rule there."""
     rng = random.Random(2)
     found = [noisy_order(p, rng, length=6, follow=FOLLOWS) == p.order[:6] for p in problems("hard") for _ in range(20)]
-    assert 0.05 < sum(found) / len(found) < 0.5
+    assert 0.6 < sum(found) / len(found) < 0.85
     assert noisy_order(PROBLEM, rng, begin="ac", length=2) == "ac"
 
 
@@ -128,6 +132,17 @@ def test_more_problems_than_there_are_are_refused():
         make_problems("medium", 2000, seed=0)
 
 
-def test_a_run_finds_its_problems():
-    held_out = {p.text for kind in KINDS for p in make_problems(kind, TEST, TEST_SEED)}
-    assert all(len(make_problems(kind, count, 1000, held_out)) == count for kind, count in TRAIN.items())
+def test_a_run_finds_its_problems_and_none_is_another_ones_twin():
+    tests = [p for kind in KINDS for p in make_problems(kind, TEST, TEST_SEED)]
+    held_out = {p.text for p in tests}
+    training = [p for kind, count in TRAIN.items() for p in make_problems(kind, count, 1000, held_out)]
+    assert len({(p.start, forbidden(p.rule), p.kind) for p in tests + training}) == 3 * TEST + sum(TRAIN.values())
+
+
+@pytest.mark.parametrize("leak, expected", [("refuse", HintFailure("leak")), ("redact", Hint(3, "c1010a0010c[...]"))])
+def test_a_hint_that_is_a_whole_plan_is_not_given(leak, expected):
+    async def ask(level, attempt):
+        return Reply("c1010a0010c0000", 15, 0.1)
+
+    prompt, rules = Prompt("wheels/1020D", "1020D", "1020D", "cac"), HintRules(3, "level", 0, leak)
+    assert asyncio.run(HintWriter(prompt, rules, Verifier(), ask, lambda hint: True).write(3)) == expected
