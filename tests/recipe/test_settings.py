@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 
 from recipe.sage.settings import check_run, describe_run, read_config, why_not_skip
@@ -182,16 +183,15 @@ def test_the_checks_come_before_ray(data):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_composes_with_every_method(task, tmp_path):
-    """What a task sets stays, whatever the method; its data and its model are its own."""
+def test_a_task_composes_and_no_method_changes_what_it_sets(task, tmp_path):
     build(tmp_path, seed=0, train={"easy": 4, "medium": 4, "hard": 8}, test=2, task=task)
     assert all(prompt_id.startswith(f"{task}/") for prompt_id in ids(tmp_path))
-    wanted = task_config(task)
-    for method in METHODS:
-        run = config(tmp_path, f"task={task}", f"method={method}")
-        assert {key: run.sage[key] for key in wanted["sage"]} == wanted["sage"]
-        assert run.actor_rollout_ref.model.path == base_model(task) and (ROOT / base_model(task)).is_dir()
-    check_run(config(tmp_path, f"task={task}"))
+    run, wanted = config(tmp_path, f"task={task}"), task_config(task)
+    check_run(run)
+    assert {key: run.sage[key] for key in wanted["sage"]} == wanted["sage"]
+    assert run.actor_rollout_ref.model.path == base_model(task) and (ROOT / base_model(task)).is_dir()
+    for path in (ROOT / "recipe/sage/config/method").glob("*.yaml"):
+        assert not wanted["sage"].keys() & (yaml.safe_load(path.read_text()).get("sage") or {}).keys(), path.name
 
 
 @pytest.mark.parametrize("task", TASKS)
