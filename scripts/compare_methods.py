@@ -5,9 +5,11 @@
     python scripts/compare_methods.py --run            makes the runs that are missing, about 5 minutes each
     python scripts/compare_methods.py --task wheels    the second task
     python scripts/compare_methods.py --run --methods grpo sage --seeds 0 1 2
+    python scripts/compare_methods.py --run --methods grpo sage --seeds 100 --learning-rate 1e-3
 
 The rows are those of `sage.embedded.series`. Times are compared within one series of runs on one machine
-(``--series``), since machines differ: a run beside the mean of GRPO's in its series.
+(``--series``), since machines differ: a run beside the mean of GRPO's in its series. Runs with a learning rate of their
+own are recorded apart, in benchmarks/results/learning_rate.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from statistics import fmean
 from typing import Any
 
 from sage.embedded import store
-from sage.embedded.series import METHODS, RESULTS, ROOT, make_missing, name_missing
+from sage.embedded.series import METHODS, ROOT, make_missing, name_missing, records
 from sage.embedded.tasks import KINDS, TASKS
 from sage.tables.cells import estimate
 
@@ -102,13 +104,15 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the comparison to this file")
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument("--series", default=time.strftime("%Y-%m-%d"), help="name of runs whose times are comparable")
+    parser.add_argument("--learning-rate", type=float, help="another than the task's own")
     args = parser.parse_args()
-    failed = False
+    failed, rate = False, args.learning_rate
     if args.run:
-        failed = make_missing([(args.task, m, s) for s in args.seeds for m in args.methods], args.work, args.series)
-    rows = compare(store.load(RESULTS / args.task, args.methods))
+        wanted = [(args.task, m, s) for s in args.seeds for m in args.methods]
+        failed = make_missing(wanted, args.work, args.series, rate)
+    rows = compare(store.load(records(args.task, rate), args.methods))
     print(table(rows))
-    name_missing(args.task, dict.fromkeys(args.methods, args.seeds))
+    name_missing(args.task, dict.fromkeys(args.methods, args.seeds), rate)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return int(failed)

@@ -84,7 +84,7 @@ def closer_to_grpo(runs: Runs, what: str, name: str) -> Part:
 
 def equal_tokens(runs: Runs) -> list[Part]:
     """SAGE against a longer GRPO, which must have generated about as many tokens."""
-    longer = "grpo-80-steps"
+    longer = "grpo-longer"
     return [
         better(runs, "sage", longer),
         compare(

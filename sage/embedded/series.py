@@ -32,6 +32,8 @@ from sage.report.runs import HISTORY
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
 """Records by task and method."""
+TUNING = ROOT / "benchmarks/results/learning_rate"
+"""Records with other learning rates, by rate, task and method."""
 CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
 """Arguments of vLLM's engine for the embedded models."""
 STEPS = 45
@@ -58,14 +60,14 @@ METHODS: dict[str, list[str]] = {
     "dr-grpo": ["method=grpo", "algorithm.norm_adv_by_std_in_grpo=false"],
     "grpo-verl": ["method=grpo", "algorithm.adv_estimator=grpo"],
     "sage-async": ["method=sage", "+asynchronous=colocate"],
-    "grpo-80-steps": ["method=grpo"],
+    "grpo-longer": ["method=grpo"],
     "fixed-1-offline": ["method=fixed-1", "sage.hint_source={offline1}"],
     "fixed-2-offline": ["method=fixed-2", "sage.hint_source={offline1}"],
     "fixed-3-offline": ["method=fixed-3", "sage.hint_source={offline1}"],
 }
 """Each row: what it changes. {offline1} and the like stand for hint files, made where needed."""
-LONGER = {"grpo-80-steps": 80}
-"""Rows with other than `STEPS` steps: GRPO with about the tokens that SAGE generates in `STEPS`."""
+LONGER = {"grpo-longer": {"opchain": 80, "wheels": 145}}
+"""Rows with other than `STEPS` steps, by task: GRPO with about the tokens that SAGE generates in `STEPS`."""
 
 
 def task_config(task: str) -> dict[str, Any]:
@@ -76,6 +78,11 @@ def task_config(task: str) -> dict[str, Any]:
 def base_model(task: str) -> str:
     """The folder of a task's base model."""
     return task_config(task)["actor_rollout_ref"]["model"]["path"]
+
+
+def records(task: str, rate: float | None = None) -> Path:
+    """The folder of a task's records: those of the series, or those with another learning rate."""
+    return RESULTS / task if rate is None else TUNING / f"{rate:g}" / task
 
 
 def write_teacher_hints(task: str, problems: Sequence[Problem], out: Path) -> None:
@@ -117,7 +124,7 @@ def hint_file(name: str, task: str, problems: Sequence[Problem], inputs: Path) -
     return path
 
 
-def run(task: str, method: str, seed: int, work: Path, series: str) -> dict[str, Any]:
+def run(task: str, method: str, seed: int, work: Path, series: str, rate: float | None = None) -> dict[str, Any]:
     """Make one run and return its record.
 
     Args:
@@ -126,6 +133,7 @@ def run(task: str, method: str, seed: int, work: Path, series: str) -> dict[str,
         seed: of the training problems, their order and the sampling.
         work: folder for the runs themselves; that of this run is written anew.
         series: name of runs whose times are comparable.
+        rate: the learning rate, where it is not the task's own.
 
     Raises:
         subprocess.CalledProcessError: the run failed; its output says why.
@@ -139,19 +147,20 @@ def run(task: str, method: str, seed: int, work: Path, series: str) -> dict[str,
     used = {name for name in names if any(f"{{{name}}}" in part for part in METHODS[method])}
     files = {name: str(hint_file(name, task, problems, inputs)) for name in used}
     overrides = [part.format(**files) for part in METHODS[method]]
-    steps = LONGER.get(method, STEPS)
+    tuned = [] if rate is None else [f"{'' if method == 'sft' else 'actor_rollout_ref.actor.'}optim.lr={rate}"]
+    steps = LONGER.get(method, {}).get(task, STEPS)
     shutil.rmtree(folder, ignore_errors=True)
     environment = {"TASK": task, "OUTPUT": str(folder), "STEPS": str(steps), "SEED": str(seed)}
     if method == "sft":
-        shell(["bash", "examples/run_tiny_sft.sh"], limit=3600, **environment)
+        shell(["bash", "examples/run_tiny_sft.sh", *tuned], limit=3600, **environment)
         found = read_sft(folder / "sft", steps)
     else:
         name = overrides[0].removeprefix("method=")
-        shell(["bash", "examples/run_tiny_cpu.sh", *overrides[1:]], limit=3600, METHODS=name, **environment)
+        shell(["bash", "examples/run_tiny_cpu.sh", *overrides[1:], *tuned], limit=3600, METHODS=name, **environment)
         found = read_run(folder / name, seed)
     return {
         "method": method,
-        "overrides": METHODS[method],
+        "overrides": METHODS[method] + tuned,
         **found,
         "seed": seed,
         "series": series,
@@ -178,20 +187,20 @@ def read_sft(folder: Path, steps: int) -> dict[str, Any]:
     return {"final": final, "steps": steps, "wall_seconds": int((folder / "wall_seconds").read_text()), "curves": {}}
 
 
-def make_missing(wanted: Iterable[tuple[str, str, int]], work: Path, series: str) -> bool:
+def make_missing(wanted: Iterable[tuple[str, str, int]], work: Path, series: str, rate: float | None = None) -> bool:
     """Make and record those runs (task, method, seed) that are missing, printing progress and the time left.
 
     Returns:
         Whether a run failed; the others are made all the same.
     """
-    todo = [(task, m, seed) for task, m, seed in wanted if not store.path_of(RESULTS / task, m, seed).exists()]
+    todo = [(task, m, seed) for task, m, seed in wanted if not store.path_of(records(task, rate), m, seed).exists()]
     began, failed = time.monotonic(), []
     for number, (task, method, seed) in enumerate(todo):
         each = (time.monotonic() - began) / number if number else None
         left = f", about {each * (len(todo) - number) / 60:.0f} min left" if each else ""
         print(f"== run {number + 1}/{len(todo)}: {task}, {method}, seed {seed}{left}", flush=True)
         try:
-            path = store.save(RESULTS / task, run(task, method, seed, work, series))
+            path = store.save(records(task, rate), run(task, method, seed, work, series, rate))
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             failed.append(f"{task}, {method}, seed {seed}")
             print(f"== not recorded: {error}", flush=True)
@@ -202,8 +211,8 @@ def make_missing(wanted: Iterable[tuple[str, str, int]], work: Path, series: str
     return bool(failed)
 
 
-def name_missing(task: str, wanted: Mapping[str, Iterable[int]]) -> None:
+def name_missing(task: str, wanted: Mapping[str, Iterable[int]], rate: float | None = None) -> None:
     """Say on stderr which seeds of which methods are not recorded."""
     for method, seeds in wanted.items():
-        if missing := [str(seed) for seed in seeds if not store.path_of(RESULTS / task, method, seed).exists()]:
+        if missing := [str(seed) for seed in seeds if not store.path_of(records(task, rate), method, seed).exists()]:
             print(f"missing: {task}, {method}, seeds {', '.join(missing)}", file=sys.stderr)

@@ -25,7 +25,7 @@ LABELS = paper.METHODS | {
     "dr-grpo": "Dr. GRPO",
     "grpo-verl": "GRPO with verl's std",
     "sage-async": "SAGE, asynchronous",
-    "grpo-80-steps": "GRPO, 80 steps",
+    "grpo-longer": "GRPO, as many tokens as SAGE",
 }
 """Names of methods in the order of rows. Others follow under the names of their folders."""
 

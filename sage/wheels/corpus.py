@@ -1,7 +1,7 @@
 """The pre-training corpus of `sage.wheels`: what the base model has read before any reinforcement learning.
 
-It winds wheels down, repeats a hint and goes on from it, and writes hints from a reference solution. At
-every move it makes an allowed one that leaves a way open only with a probability that depends on the kind of problem.
+It winds wheels down, repeats a hint and goes on from it, and writes hints from a reference solution. It avoids blind
+alleys, but where a breach of the rule is possible it makes one with a probability that depends on the kind of problem.
 In a hint it follows the reference with `FOLLOWS` and otherwise moves as in a plan of its own, so some hints break the
 rule: a hint is as good as the policy that writes it.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 
 from sage.embedded.tasks import PROMPTS, plain_prompt
-from sage.wheels.task import CAREFUL, Problem, after, make_problem, movable, open_ways
+from sage.wheels.task import CAREFUL, Problem, after, breaches, make_problem, movable, open_ways
 
 FOLLOWS = 0.9
 MIXTURE = {"easy": 0.22, "medium": 0.15, "hinted": 0.33, "write": 0.24, "hard": 0.06}
@@ -35,10 +35,9 @@ def noisy_order(
         if reference in useful and rng.random() < follow:
             order += reference
             continue
-        ways = open_ways(problem.rule, order[-1:], left)
-        others = "".join(wheel for wheel in useful if wheel not in ways)
-        careful = rng.random() < CAREFUL[problem.kind]
-        order += rng.choice((ways if careful else others) or useful)
+        careless = rng.random() >= CAREFUL[problem.kind]
+        wrong = breaches(problem.rule, order[-1:], left) if careless else ""
+        order += rng.choice(wrong or open_ways(problem.rule, order[-1:], left) or useful)
     return order
 
 

@@ -5,9 +5,9 @@ wheel and the new state, and then ``#``: ``d2012a1012...d0000#``. Any order is r
 makes two moves in a row that the rule forbids. What a rule forbids is known to the verifier only.
 
 Every letter of a rule forbids one kind of next move: the same wheel, the next one, the one before or the one across.
-Some moves leave no allowed order for the rest, so a plan must look ahead. The pre-training corpus makes a move that is
-allowed and leaves a way open only with a given probability at every step (`sage.wheels.corpus`), so the base model's
-success decays with the number of moves.
+Some moves leave no allowed order for the rest, so a plan must look ahead. The plans of the pre-training corpus do, but
+where a breach of the rule is possible they avoid it with a given probability only (`sage.wheels.corpus`), so the base
+model's success decays with the number of moves.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ FORBIDDEN: dict[str, frozenset[str]] = {
     **dict(zip("PQRS", _KINDS_OF_MOVE, strict=True)),
 }
 RULES = {"easy": ("D",), "medium": tuple("EFGH"), "hard": tuple(map("".join, combinations("PQRS", 2)))}
-MOVES = {"easy": (2, 8), "medium": (5, 7), "hard": (7, 9)}
-CAREFUL = {"easy": 1.0, "medium": 0.50, "hard": 0.45}
-"""Probability of an allowed move that leaves a way open, at every step of a plan of the corpus."""
-CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.001, 0.03)}
+MOVES = {"easy": (2, 8), "medium": (5, 8), "hard": (7, 10)}
+CAREFUL = {"easy": 1.0, "medium": 0.50, "hard": 0.30}
+"""Probability of an allowed move where a breach is possible, at every step of a plan of the corpus."""
+CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.0001, 0.005)}
 """Success probability of such a plan for the problems of a kind: others are not asked."""
 
 
@@ -60,6 +60,11 @@ def after(left: Notches, wheels: str) -> Notches:
 def movable(left: Notches) -> str:
     """The wheels that have notches left."""
     return "".join(wheel for wheel, count in zip(WHEELS, left, strict=True) if count)
+
+
+def breaches(rule: str, last: str, left: Notches) -> str:
+    """Wheels that could be moved next against the rule."""
+    return "".join(wheel for wheel in movable(left) if last + wheel in forbidden(rule))
 
 
 @cache
@@ -80,7 +85,7 @@ def chance(rule: str, last: str, left: Notches, careful: float) -> float:
         return 1.0
     ways = open_ways(rule, last, left)
     total = sum(chance(rule, wheel, after(left, wheel), careful) for wheel in ways)
-    return (careful if len(ways) < len(movable(left)) else 1.0) * total / max(1, len(ways))
+    return (careful if breaches(rule, last, left) else 1.0) * total / max(1, len(ways))
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def make_problem(kind: str, rng: random.Random) -> Problem:
     """Draw one problem that can be solved, and one of its orders.
 
     Args:
-        kind: ``easy`` (2 to 8 moves, no rule), ``medium`` (5 to 7 moves) or ``hard`` (7 to 9 moves, other rules).
+        kind: ``easy`` (2 to 8 moves, no rule), ``medium`` (5 to 8 moves) or ``hard`` (7 to 10 moves, other rules).
         rng: source of randomness.
 
     Raises:

@@ -93,7 +93,7 @@ def world(sage=0.3, grpo=0.01, **other):
     cost = {
         "grpo": 100,
         "sage": 200,
-        "grpo-80-steps": 210,
+        "grpo-longer": 210,
         "sage-probe": 150,
         "sage-calibrated": 190,
         "sage-light": 110,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sage.embedded import store
-from sage.embedded.series import METHODS
+from sage.embedded import series, store
+from sage.embedded.series import METHODS, STEPS
 
 PATH = Path(__file__).parents[2] / "scripts/compare_methods.py"
 spec = importlib.util.spec_from_file_location("compare_methods", PATH)
@@ -73,3 +73,25 @@ def test_curves_keep_only_training_steps(tmp_path):
         "sage/prompts": [16.0, 16.0],
         "timing_s/step": [1.235, 1.235],
     }
+
+
+@pytest.mark.parametrize(
+    "method, rate, steps, arguments",
+    [
+        ("grpo", None, STEPS, []),
+        ("dr-grpo", 1e-3, STEPS, ["algorithm.norm_adv_by_std_in_grpo=false", "actor_rollout_ref.actor.optim.lr=0.001"]),
+        ("sft", 1e-3, STEPS, ["optim.lr=0.001"]),
+        ("grpo-longer", None, 145, []),
+    ],
+)
+def test_a_run_is_an_example_with_overrides(method, rate, steps, arguments, tmp_path, monkeypatch):
+    """A learning rate of its own goes to the trainer and is recorded apart."""
+    started = []
+    monkeypatch.setattr(series, "shell", lambda command, limit, **env: started.append((command, env)))
+    monkeypatch.setattr(series, "read_run", lambda folder, seed: {})
+    monkeypatch.setattr(series, "read_sft", lambda folder, steps: {})
+    found = series.run("wheels", method, 7, tmp_path, "s", rate)
+    ((command, environment),) = started
+    assert command[2:] == arguments and set(arguments) <= set(found["overrides"])
+    assert (environment["TASK"], environment["STEPS"], environment["SEED"]) == ("wheels", str(steps), "7")
+    assert series.records("wheels", 1e-3) != series.records("wheels", 5e-4) != series.records("wheels")

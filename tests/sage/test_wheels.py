@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from sage.embedded.build_data import TEST, TEST_SEED, TRAIN
-from sage.embedded.tasks import plain_prompt
+from sage.embedded.tasks import distinct, plain_prompt
 from sage.hinting import HintRules, HintWriter
 from sage.leak import find_leaks
 from sage.records import Hint, HintFailure, Prompt
@@ -128,8 +128,12 @@ def test_another_kind_is_refused():
 
 
 def test_more_problems_than_there_are_are_refused():
-    with pytest.raises(ValueError, match="distinct medium problems, not 600: ask for fewer"):
-        make_problems("medium", 600, seed=0)
+    def one_of_three(kind, rng):
+        return make_problem(kind, random.Random(rng.randrange(3)))
+
+    assert len({p.text for p in distinct(one_of_three, "easy", 3, seed=0, exclude=())}) == 3
+    with pytest.raises(ValueError, match="found 3 distinct easy problems, not 4: ask for fewer"):
+        distinct(one_of_three, "easy", 4, seed=0, exclude=())
 
 
 def test_a_run_finds_its_problems_and_none_is_another_ones_twin():
