@@ -10,13 +10,14 @@ folder="$OUTPUT/sft"
 rm -rf "$folder"
 mkdir -p "$folder"
 begin=$SECONDS
+base=$(.venv/bin/python -c "from sage.embedded.series import base_model; print(base_model('$TASK'))")
 .venv/bin/python -m sage.sft_data --data "$TINY_DATA/train.parquet" --out "$folder/sft.parquet"
 
 echo "== sft: $STEPS steps, seed $SEED (log: $folder/train.log)"
 VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" .venv/bin/python -m torch.distributed.run --standalone --nproc-per-node 1 \
     -m verl.trainer.sft_trainer \
     data.train_files="$folder/sft.parquet" data.train_batch_size=128 data.num_workers=0 data.max_length=128 \
-    model.path="examples/${TASK}_base" model.use_remove_padding=false model.enable_gradient_checkpointing=false \
+    model.path="$base" model.use_remove_padding=false model.enable_gradient_checkpointing=false \
     +model.override_config.attn_implementation=sdpa \
     engine.strategy=fsdp2 engine.model_dtype=fp32 engine.use_torch_compile=false \
     "+engine.mixed_precision={param_dtype: fp32, reduce_dtype: fp32, buffer_dtype: fp32}" \

@@ -202,6 +202,14 @@ def test_bad_input_is_named(tmp_path, capsys):
     assert not (tmp_path / "x.html").exists()
 
 
+def test_a_verifier_that_is_not_here_is_replaced_and_named(tmp_path, capsys):
+    run = write_run(tmp_path / "run", steps=2)
+    (run / "train.log").write_text("{'actor_rollout_ref': {}, 'sage': {'verifier': 'her_own.checks:Verifier'}}\n")
+    assert report(run, "--data", write_data(tmp_path / "train.parquet", 40), "--out", tmp_path / "x.html") == 0
+    assert "exact comparison, since its verifier is not here: " in capsys.readouterr().out
+    assert (tmp_path / "x.html").stat().st_size > 10_000
+
+
 def test_the_configuration_is_read_from_a_log(tmp_path):
     log = tmp_path / "train.log"
     prefix = "\x1b[36m(SageTaskRunner pid=7)\x1b[0m "
