@@ -1,7 +1,7 @@
 """Groups of equal rewards have zero advantages: leave them out of log-probs and update without changing the update.
 
-Their rows are replaced by verl's own synthetic padding rows of a few tokens, so that the number of rows, and with it
-mini-batches and every per-row normalisation, stay as they are. What token-mean divides by is the sum of ``loss_mask``;
+Each of their rows is replaced, in its place, by one of verl's own synthetic padding rows of a few tokens, so that the
+mini-batches and every per-row normalisation stay as they are. What token-mean divides by is the sum of ``loss_mask``;
 the padding rows carry the token counts of the rows that they stand for.
 """
 
@@ -52,6 +52,8 @@ class DeadGroups:
         pads = self.live.keys[live : live + len(tokens)]
         counts = TensorDict({"loss_mask": torch.tensor(tokens).unsqueeze(1)}, batch_size=len(pads))
         tq.kv_batch_put(keys=pads, partition_id=batch.partition_id, fields=counts)
+        alive, padding = iter(range(live)), iter(range(live, len(self.live)))
+        self.live.reorder([next(padding if out else alive) for out in dead] + list(padding))
 
     def put_back(self, batch: KVBatchMeta) -> KVBatchMeta:
         """The batch after the update with the dead rows again, for verl's metrics and dumps; their advantages are 0."""

@@ -46,6 +46,7 @@ from recipe.sage.rollout import PLAN
 from recipe.sage.settings import read_config, why_not_skip
 from sage.metrics import staleness_metrics, token_metrics, visit_metrics
 from sage.records import Action, SkipReason, Visit
+from sage.schedule import Schedule
 from sage.state import StateStore, VisitHistory
 
 if is_active():
@@ -59,14 +60,16 @@ POLL_SECONDS = 0.1
 """How often the replay buffer looks for finished prompts; verl's 2 s would add a second to every step."""
 
 
-def check_groups(uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dict[str, Visit], group_size: int) -> None:
+def check_groups(
+    uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dict[str, Visit], schedule: Schedule
+) -> None:
     """Assert that every uid's rows are one group on one context (two, where a hinted rollout was put into a group).
 
     Args:
         uids: uid of each row, in any order.
         prompt_ids: prompt token ids of each row.
         visits: visit of each uid.
-        group_size: G.
+        schedule: knows the size of a group at each level.
 
     Raises:
         RuntimeError: a group has another size, mixed contexts, or no visit.
@@ -75,12 +78,13 @@ def check_groups(uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dic
     for uid, ids in zip(uids, prompt_ids, strict=True):
         contexts[uid].append(ids)
     for uid, rows in contexts.items():
-        scaffold = uid in visits and visits[uid].decision.action is Action.SCAFFOLD
-        sizes = sorted(Counter(rows).values())
-        if uid not in visits or sizes != ([1, group_size - 1] if scaffold else [group_size]):
-            raise RuntimeError(
-                f"group {uid}: rows by context {sizes}, {group_size} rows in a group, visit {uid in visits}"
-            )
+        if uid not in visits:
+            raise RuntimeError(f"group {uid}: no visit of it")
+        scaffold = visits[uid].decision.action is Action.SCAFFOLD
+        size = schedule.rollouts(0 if scaffold else visits[uid].accepted.level) + schedule.references
+        sizes, wanted = sorted(Counter(rows).values()), [1, size - 1] if scaffold else [size]
+        if sizes != wanted:
+            raise RuntimeError(f"group {uid}: rows by context {sizes}, not {wanted}")
 
 
 class SageHooks(PPOTrainer):
@@ -140,7 +144,7 @@ class SageHooks(PPOTrainer):
         self.step_skips += [o for o in outcomes.values() if isinstance(o, SkipReason)]
         self.step_skips += [SkipReason.ROLLOUT_ERROR] * (len(gone) - len(outcomes))
         self.dispatched -= gone
-        check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits, self._group_size())
+        check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits, self.store.schedule)
         self.dead = None
         if self.skips_dead_groups:
             dead = {uid for uid in set(uids) if self.visits[uid].accepted.dead}
@@ -154,9 +158,6 @@ class SageHooks(PPOTrainer):
         """Prompts that are still being rolled out, or wait for a later batch."""
         tags = (tq.kv_list("train") or {}).get("train", {})
         return {key for key, tag in tags.items() if tag.get("is_prompt", False)}
-
-    def _group_size(self) -> int:
-        return self.config.actor_rollout_ref.rollout.n
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_advantage(batch, metrics)

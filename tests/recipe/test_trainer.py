@@ -13,6 +13,7 @@ from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_
 import recipe.sage.algorithm  # noqa: F401  (registers the estimator)
 from recipe.sage.trainer import check_groups
 from sage.records import Action, Decision, Group, Reason, Rollout, Visit
+from sage.schedule import Sage
 
 SIZE = 8
 
@@ -92,17 +93,17 @@ def visits(*uids):
 
 
 def test_groups_are_accepted_in_any_order():
-    check_groups(["a", "b", "a", "b"], [(1, 2), (3,), (1, 2), (3,)], visits("a", "b"), 2)
+    check_groups(["a", "b", "a", "b"], [(1, 2), (3,), (1, 2), (3,)], visits("a", "b"), Sage(group_size=2))
 
 
 @pytest.mark.parametrize(
     "uids, prompts, known, message",
     [
         (["a", "a"], [(1, 2), (1, 3)], ["a"], r"rows by context \[1, 1\]"),
-        (["a", "a", "a"], [(1,)] * 3, ["a"], r"rows by context \[3\], 2 rows"),
-        (["a", "a"], [(1,)] * 2, [], "visit False"),
+        (["a", "a", "a"], [(1,)] * 3, ["a"], r"rows by context \[3\], not \[2\]"),
+        (["a", "a"], [(1,)] * 2, [], "group a: no visit of it"),
     ],
 )
 def test_a_mixed_or_partial_group_is_refused(uids, prompts, known, message):
     with pytest.raises(RuntimeError, match=message):
-        check_groups(uids, prompts, visits(*known), 2)
+        check_groups(uids, prompts, visits(*known), Sage(group_size=2))
