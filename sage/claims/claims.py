@@ -152,8 +152,6 @@ def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
               own_schedule(runs, "sage-calibrated")),
         Claim("C11b", "Ours: sage-probe keeps SAGE's accuracy at 60% of its extra tokens", "ours",
               own_schedule(runs, "sage-probe")),
-        Claim("C11c", "Ours: sage-lean keeps SAGE's accuracy at 60% of its extra tokens", "ours",
-              own_schedule(runs, "sage-lean")),
         Claim("C12a", "No regression on easy problems against GRPO", "",
               [difference(runs, "easy accuracy, sage - grpo", "sage", "grpo", easy, -MARGIN)]),
         Claim("C12b", "No regression on easy problems against the base model", "",

@@ -53,7 +53,6 @@ METHODS: dict[str, list[str]] = {
     "sage-calibrated": ["method=sage-calibrated"],
     "sage-probe": ["method=sage-probe"],
     "sage-probe-half": ["method=sage-probe", "sage.schedule=sage-probe-half"],
-    "sage-lean": ["method=sage-lean"],
     "offline": ["method=sage", "sage.hint_source={offline1}"],
     "offline-10": ["method=sage", "sage.hint_source={offline10}"],
     "teacher": ["method=sage", "sage.hint_source={teacher}"],

@@ -15,7 +15,6 @@ LABELS = paper.METHODS | {
     "sage-calibrated": "SAGE-calibrated",
     "sage-probe": "SAGE-probe",
     "sage-probe-half": "SAGE-probe, halves",
-    "sage-lean": "SAGE-lean",
     "sage-from-last": "SAGE-from-last",
     "sage-light-released": "SAGE-light as released",
     "offline": "SAGE with offline hint",

@@ -24,7 +24,6 @@ COLORS = {
     "sage": "#d55e00",
     "sage-calibrated": "#0072b2",
     "sage-probe": "#332288",
-    "sage-lean": "#882255",
 }
 """Methods of the training courses, in the order of the legend: Okabe and Ito's colours, safe for the colour-blind."""
 
