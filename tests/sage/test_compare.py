@@ -49,6 +49,15 @@ def test_rows_are_over_seeds_and_times_within_a_series(results):
     assert rows["sft"]["tokens"] == {} and json.dumps(list(rows.values()))
 
 
+def test_records_of_before_a_kind_of_token_was_counted_have_none_of_it(tmp_path):
+    store.save(tmp_path, record("grpo", 0, 0.0, 100))
+    later = record("grpo", 1, 0.0, 100)
+    later["tokens"]["abandoned"] = 10
+    store.save(tmp_path, later)
+    (row,) = compare_methods.compare(store.load(tmp_path, METHODS))
+    assert row["tokens"]["abandoned"] == 5 and row["tokens"]["total"] == 5000
+
+
 def test_the_table_has_means_with_intervals_and_says_what_is_missing(results):
     table = compare_methods.table(compare_methods.compare(results))
     assert "0.250 ±0.635" in table, "t = 12.71 with two seeds: 12.71 * 0.0707 / sqrt(2)"
