@@ -51,7 +51,7 @@ def compare(runs: dict[str, dict[int, dict[str, Any]]]) -> list[dict[str, Any]]:
             row[key] = [r[key] for r in records if key in r]
         kinds = dict.fromkeys(
             kind for t in tokens for kind in t
-        )  # a record holds the kinds that were known when it was made
+        )  # a record holds those known when it was made
         row["tokens"] = {kind: fmean(t.get(kind, 0) for t in tokens) for kind in kinds}
         for key, name in (("wall_seconds", "seconds"), ("step_seconds", "step_seconds")):
             beside = [
