@@ -49,9 +49,7 @@ def compare(runs: dict[str, dict[int, dict[str, Any]]]) -> list[dict[str, Any]]:
         row |= {kind: [r["final"][kind] for r in records] for kind in KINDS}
         for key in ("never_solved", "hint_usage_last_quarter"):
             row[key] = [r[key] for r in records if key in r]
-        kinds = dict.fromkeys(
-            kind for t in tokens for kind in t
-        )  # a record holds those known when it was made
+        kinds = dict.fromkeys(kind for t in tokens for kind in t)  # a record holds those known when it was made
         row["tokens"] = {kind: fmean(t.get(kind, 0) for t in tokens) for kind in kinds}
         for key, name in (("wall_seconds", "seconds"), ("step_seconds", "step_seconds")):
             beside = [
