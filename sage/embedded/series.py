@@ -66,7 +66,7 @@ METHODS: dict[str, list[str]] = {
     "fixed-3-offline": ["method=fixed-3", "sage.hint_source={offline1}"],
 }
 """Each row: what it changes. {offline1} and the like stand for hint files, made where needed."""
-LONGER = {"grpo-longer": {"opchain": 80, "wheels": 145}}
+LONGER = {"grpo-longer": {"opchain": 80, "wheels": 110}}
 """Rows with other than `STEPS` steps, by task: GRPO with about the tokens that SAGE generates in `STEPS`."""
 
 

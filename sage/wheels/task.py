@@ -40,9 +40,9 @@ FORBIDDEN: dict[str, frozenset[str]] = {
 }
 RULES = {"easy": ("D",), "medium": tuple("EFGH"), "hard": tuple(map("".join, combinations("PQRS", 2)))}
 MOVES = {"easy": (2, 8), "medium": (5, 8), "hard": (7, 10)}
-CAREFUL = {"easy": 1.0, "medium": 0.50, "hard": 0.30}
+CAREFUL = {"easy": 1.0, "medium": 0.50, "hard": 0.35}
 """Probability of an allowed move where a breach is possible, at every step of a plan of the corpus."""
-CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.0001, 0.005)}
+CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.0003, 0.008)}
 """Success probability of such a plan for the problems of a kind: others are not asked."""
 
 
@@ -110,8 +110,9 @@ class Problem:
 
     @property
     def solution(self) -> str:
-        """The reference solution: the order of the wheels, without states."""
-        return self.order
+        """The reference solution: the order of the wheels, without states, in the four parts that hints end after."""
+        ends = [0, *(self.checkpoint_step(level) for level in (1, 2, 3)), len(self.order)]
+        return ",".join(self.order[a:b] for a, b in pairwise(ends))
 
     def plan(self, order: str) -> str:
         """The moves ``order`` with their states, as a response writes them."""

@@ -90,7 +90,7 @@ def test_curves_keep_only_training_steps(tmp_path):
         ("grpo", None, STEPS, []),
         ("dr-grpo", 1e-3, STEPS, ["algorithm.norm_adv_by_std_in_grpo=false", "actor_rollout_ref.actor.optim.lr=0.001"]),
         ("sft", 1e-3, STEPS, ["optim.lr=0.001"]),
-        ("grpo-longer", None, 145, []),
+        ("grpo-longer", None, 110, []),
     ],
 )
 def test_a_run_is_an_example_with_overrides(method, rate, steps, arguments, tmp_path, monkeypatch):

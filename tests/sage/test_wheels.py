@@ -40,6 +40,7 @@ def test_a_plan_by_hand():
     problem = Problem("easy", (1, 0, 2, 0), "D", "cac")
     assert problem.text == "1020D" and after(problem.start, "ac") == (0, 0, 1, 0)
     assert problem.response == "c1010a0010c0000#" and is_correct(problem.response, problem.answer)
+    assert problem.solution == "c,a,,c" and PROBLEM.solution == "ac,ac,bd,bd", "hints end at the commas"
     assert problem.checkpoint(1) == "c1010" and problem.checkpoint(3) == "c1010a0010", "never the whole plan"
     assert is_correct("a0020c0010c0000#", problem.answer), "every right order counts"
 
