@@ -135,21 +135,6 @@ class SageProbe(Sage):
 
 
 @dataclass(frozen=True)
-class SageLean(Sage):
-    """Algorithm 1 with smaller groups where there is a hint.
-
-    Groups without a hint are what a policy that is tested without hints learns most from, so they stay whole. A smaller
-    hinted group fails more often and the prompt goes on to a stronger hint, where fewer rollouts are enough (Eq. 7).
-    """
-
-    hinted: float = 0.5
-    """Size of a hinted group, of G."""
-
-    def rollouts(self, level: int) -> int:
-        return max(2, round(self.hinted * self.group_size)) if level else self.group_size
-
-
-@dataclass(frozen=True)
 class SageFromLast(Schedule):
     """Algorithm 1 from the level at which the prompt's last visit ended, as Eq. 13 can be read; it never comes down."""
 
@@ -253,7 +238,6 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "sage-calibrated": SageCalibrated,
     "sage-probe": SageProbe,
     "sage-probe-half": partial(SageProbe, first=(0.5, 0.5)),
-    "sage-lean": SageLean,
     "luffy": Luffy,
     "scaf-grpo": ScafGrpo,
 }

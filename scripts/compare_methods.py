@@ -43,21 +43,19 @@ def compare(runs: dict[str, dict[int, dict[str, Any]]]) -> list[dict[str, Any]]:
     for record in runs.get("grpo", {}).values():
         series.setdefault(record["series"], []).append(record)
     for method, seeds in runs.items():
-        records = list(seeds.values())
-        tokens = [r["tokens"] for r in records if "tokens" in r]
+        own = list(seeds.values())
+        tokens = [r["tokens"] for r in own if "tokens" in r]
         row: dict[str, Any] = {"method": method, "seeds": sorted(seeds)}
-        row |= {kind: [r["final"][kind] for r in records] for kind in KINDS}
+        row |= {kind: [r["final"][kind] for r in own] for kind in KINDS}
         for key in ("never_solved", "hint_usage_last_quarter"):
-            row[key] = [r[key] for r in records if key in r]
+            row[key] = [r[key] for r in own if key in r]
         kinds = dict.fromkeys(kind for t in tokens for kind in t)  # a record holds those known when it was made
         row["tokens"] = {kind: fmean(t.get(kind, 0) for t in tokens) for kind in kinds}
         for key, name in (("wall_seconds", "seconds"), ("step_seconds", "step_seconds")):
             beside = [
-                (r[key], fmean(g[key] for g in series[r["series"]]))
-                for r in records
-                if r["series"] in series and key in r
+                (r[key], fmean(g[key] for g in series[r["series"]])) for r in own if r["series"] in series and key in r
             ]
-            row[f"{name}_relative_to_grpo"] = [own / grpo for own, grpo in beside]
+            row[f"{name}_relative_to_grpo"] = [seconds / grpo for seconds, grpo in beside]
         rows.append(row)
     return rows
 
@@ -105,7 +103,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the comparison to this file")
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument("--series", default=time.strftime("%Y-%m-%d"), help="name of runs whose times are comparable")
-    parser.add_argument("--learning-rate", type=float, help="another than the task's own")
+    parser.add_argument("--learning-rate", type=float, help="instead of the task's own; recorded apart")
     args = parser.parse_args()
     failed, rate = False, args.learning_rate
     if args.run:

@@ -1,7 +1,8 @@
 """Groups of equal rewards have zero advantages: leave them out of log-probs and update without changing the update.
 
-Each of their rows is replaced, in its place, by one of verl's own synthetic padding rows of a few tokens, so that the
-mini-batches and every per-row normalisation stay as they are. What token-mean divides by is the sum of ``loss_mask``;
+Each of their rows is replaced, in its place, by one of verl's own synthetic padding rows of a few tokens, so that every
+per-row normalisation stays as it is, and on one data-parallel rank the mini-batches do; on more, verl balances all rows
+by length afterwards. What token-mean divides by is the sum of ``loss_mask``;
 the padding rows carry the token counts of the rows that they stand for.
 """
 

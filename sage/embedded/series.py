@@ -6,6 +6,7 @@ vLLM. A run is recorded when it has ended; an interrupted one is made again.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -33,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
 """Records by task and method."""
 TUNING = ROOT / "benchmarks/results/learning_rate"
-"""Records with other learning rates, by rate, task and method."""
+"""Records of runs with a learning rate that was asked for, by rate, task and method."""
 CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
 """Arguments of vLLM's engine for the embedded models."""
 STEPS = 45
@@ -85,6 +86,16 @@ def records(task: str, rate: float | None = None) -> Path:
     return RESULTS / task if rate is None else TUNING / f"{rate:g}" / task
 
 
+def code_version() -> str:
+    """The commit, with ``-dirty`` where the code differs from it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "recipe", "sage", "examples", "scripts", "requirements")
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+
+
 def write_teacher_hints(task: str, problems: Sequence[Problem], out: Path) -> None:
     """The hints of an ideal teacher: the checkpoint of each level."""
     lines = [
@@ -115,7 +126,8 @@ def shell(command: list[str], limit: int, **environment: str) -> None:
 
 def hint_file(name: str, task: str, problems: Sequence[Problem], inputs: Path) -> Path:
     """The hint file that an override names, made if need be."""
-    path = inputs / f"{name}.jsonl"
+    made_from = (ROOT / base_model(task) / "model.safetensors").read_bytes() + (inputs / "train.parquet").read_bytes()
+    path = inputs / f"{name}-{hashlib.sha256(made_from).hexdigest()[:8]}.jsonl"
     if not path.exists():
         if name == "teacher":
             write_teacher_hints(task, problems, path)
@@ -139,8 +151,8 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
         subprocess.CalledProcessError: the run failed; its output says why.
         subprocess.TimeoutExpired: it took more than an hour.
     """
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    folder = work / task / f"seed{seed}" / method
+    commit = code_version()
+    folder = work / task / (f"seed{seed}" if rate is None else f"seed{seed}-lr{rate:g}") / method
     inputs = work / task / f"seed{seed}" / "inputs"
     problems = build(inputs, seed, TRAIN, TEST, task)
     names = ("teacher", "offline1", "offline10")
@@ -164,7 +176,7 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
         **found,
         "seed": seed,
         "series": series,
-        "commit": commit.stdout.strip(),
+        "commit": commit,
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},

@@ -114,6 +114,16 @@ def test_rows_come_back_with_zero_advantages(queue):
     tq.kv_clear(keys=back.keys, partition_id="train")
 
 
+def test_padding_stands_in_the_places_of_the_rows_and_fills_the_last_mini_batch(queue):
+    batch = put_batch(["dead0", "mixed", "rare"])
+    live = DeadGroups(batch, {"dead0"}, multiple=2 * G, pad_token_id=0).live
+    assert [bool(tag.get("is_padding")) for tag in live.tags] == [True] * G + [False] * 2 * G + [True] * G
+    assert live.keys[G : 3 * G] == batch.keys[G:]
+    masks = tq.kv_batch_get(live.keys[:G], "train", select_fields=["loss_mask"])["loss_mask"]
+    assert [int(mask.sum()) for mask in masks.unbind()] == [tag["response_len"] for tag in batch.tags[:G]]
+    tq.kv_clear(keys=list({*batch.keys, *live.keys}), partition_id="train")
+
+
 def test_one_group_stays_when_all_are_dead_and_nothing_happens_when_none_is(queue):
     batch = put_batch(["dead0", "dead1"])
     dead = DeadGroups(batch, {"dead0", "dead1"}, multiple=8, pad_token_id=0)

@@ -13,7 +13,7 @@ from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_
 import recipe.sage.algorithm  # noqa: F401  (registers the estimator)
 from recipe.sage.trainer import check_groups
 from sage.records import Action, Decision, Group, Reason, Rollout, Visit
-from sage.schedule import Sage
+from sage.schedule import Luffy, Sage, ScafGrpo
 
 SIZE = 8
 
@@ -107,3 +107,30 @@ def test_groups_are_accepted_in_any_order():
 def test_a_mixed_or_partial_group_is_refused(uids, prompts, known, message):
     with pytest.raises(RuntimeError, match=message):
         check_groups(uids, prompts, visits(*known), Sage(group_size=2))
+
+
+class Small(Sage):
+    def rollouts(self, level):
+        return 2 if level else self.group_size
+
+
+@pytest.mark.parametrize(
+    "schedule, level, action, right, wrong",
+    [
+        (Luffy(group_size=8), 0, Action.ACCEPT, [8], [7]),
+        (Small(group_size=8), 2, Action.ACCEPT, [2], [8]),
+        (Small(group_size=8), 0, Action.ACCEPT, [8], [2]),
+        (ScafGrpo(group_size=8), 2, Action.SCAFFOLD, [1, 7], [8]),
+        (ScafGrpo(group_size=8), 0, Action.GIVE_UP, [8], [4]),
+    ],
+)
+def test_a_group_has_as_many_rows_as_the_schedule_says(schedule, level, action, right, wrong):
+    groups = [Group(n, (Rollout(0.0, False, 1),) * 4, "h" if n else None) for n in range(level + 1)]
+    visit = {"a": Visit("a", (0, 1, 2), tuple(groups), Decision(action, Reason.SOLVED, level))}
+    for sizes in (right, wrong):
+        rows = [(context,) for context, size in enumerate(sizes) for _ in range(size)]
+        if sizes == right:
+            check_groups(["a"] * len(rows), rows, visit, schedule)
+        else:
+            with pytest.raises(RuntimeError, match="rows by context"):
+                check_groups(["a"] * len(rows), rows, visit, schedule)

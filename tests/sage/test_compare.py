@@ -101,6 +101,28 @@ def test_a_run_is_an_example_with_overrides(method, rate, steps, arguments, tmp_
     monkeypatch.setattr(series, "read_sft", lambda folder, steps: {})
     found = series.run("wheels", method, 7, tmp_path, "s", rate)
     ((command, environment),) = started
-    assert command[2:] == arguments and set(arguments) <= set(found["overrides"])
+    script = "examples/run_tiny_sft.sh" if method == "sft" else "examples/run_tiny_cpu.sh"
+    assert command == ["bash", script, *arguments] and set(arguments) <= set(found["overrides"])
     assert (environment["TASK"], environment["STEPS"], environment["SEED"]) == ("wheels", str(steps), "7")
-    assert series.records("wheels", 1e-3) != series.records("wheels", 5e-4) != series.records("wheels")
+    assert environment.get("METHODS") == (None if method == "sft" else "grpo")
+
+
+def test_runs_with_a_learning_rate_are_recorded_apart(tmp_path, monkeypatch, capsys):
+    made = []
+
+    def run(task, method, seed, work, name, rate):
+        made.append((task, method, seed, rate))
+        return record(method, seed, 0.1, 100)
+
+    monkeypatch.setattr(series, "ROOT", tmp_path)
+    monkeypatch.setattr(series, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(series, "TUNING", tmp_path / "tuning")
+    monkeypatch.setattr(series, "run", run)
+    for rate in (None, 1e-3, 5e-4, 1e-3):
+        assert not series.make_missing([("wheels", "grpo", 0)], tmp_path, "s", rate)
+    assert made == [("wheels", "grpo", 0, rate) for rate in (None, 1e-3, 5e-4)], "the last one was there"
+    paths = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")}
+    folders = ("results/wheels", "tuning/0.001/wheels", "tuning/0.0005/wheels")
+    assert paths == {f"{folder}/grpo/seed0.json" for folder in folders}
+    series.name_missing("wheels", {"grpo": [0, 1]}, 1e-3)
+    assert capsys.readouterr().err == "missing: wheels, grpo, seeds 1\n"

@@ -13,7 +13,6 @@ from sage.schedule import (
     Sage,
     SageCalibrated,
     SageFromLast,
-    SageLean,
     SageLight,
     SageLightReleased,
     ScafGrpo,
@@ -96,12 +95,6 @@ def test_scaf_grpo_gives_no_hints_in_its_first_phase():
     assert [schedule.rollouts(level) for level in ALL] == [8, 4, 4, 4]
     assert schedule.after_group(group(2, 1, 4), ALL) == Decision(Action.SCAFFOLD, Reason.SOLVED, 2)
     assert schedule.after_group(group(3, 0, 4), ALL) == Decision(Action.GIVE_UP, Reason.TOP_LEVEL, 0)
-
-
-def test_hinted_groups_of_sage_lean_are_smaller():
-    assert [SageLean(3, 8).rollouts(level) for level in ALL] == [8, 4, 4, 4]
-    assert [SageLean(3, 2).rollouts(level) for level in ALL] == [2, 2, 2, 2], "one rollout has no advantage"
-    assert SageLean(3).plan(state(2), NOW) == ALL
 
 
 def test_a_calibrated_plan_by_hand():

@@ -19,6 +19,7 @@ from sage.wheels.task import (
     KINDS,
     Problem,
     after,
+    breaches,
     chance,
     forbidden,
     is_correct,
@@ -107,9 +108,34 @@ def test_the_chance_is_the_success_rate_of_the_corpus():
         assert rate == pytest.approx(chance(problem.rule, "", problem.start, CAREFUL["medium"]), abs=0.04)
 
 
+def test_the_corpus_avoids_blind_alleys_and_breaks_the_rule_at_a_known_rate():
+    """Until a plan breaks the rule, each of its moves leaves a way open or breaks the rule where that is possible."""
+    rng = random.Random(4)
+    possible = broken = 0
+    for problem in problems("hard") * 20:
+        order = noisy_order(problem, rng)
+        for step, wheel in enumerate(order):
+            last, left = order[step - 1 : step], after(problem.start, order[:step])
+            if not (wrong := breaches(problem.rule, last, left)):
+                assert wheel in open_ways(problem.rule, last, left)
+                continue
+            possible += 1
+            if last + wheel in forbidden(problem.rule):
+                broken += 1
+                assert wheel in wrong
+                break
+            assert wheel in open_ways(problem.rule, last, left)
+    assert 1 - broken / possible == pytest.approx(CAREFUL["hard"], abs=0.05)
+
+
 def test_hints_of_the_corpus_are_as_good_as_its_plans():
     """They leave the reference now and then, and may break the rule there."""
     rng = random.Random(2)
+    hints = [noisy_order(p, rng, length=6, follow=FOLLOWS) for p in problems("hard")]
+    breaking = [
+        h for p, h in zip(problems("hard"), hints, strict=True) if {a + b for a, b in pairwise(h)} & forbidden(p.rule)
+    ]
+    assert 0 < len(breaking) < 20
     found = [noisy_order(p, rng, length=6, follow=FOLLOWS) == p.order[:6] for p in problems("hard") for _ in range(20)]
     assert 0.6 < sum(found) / len(found) < 0.85
     assert noisy_order(PROBLEM, rng, begin="ac", length=2) == "ac"
