@@ -2,8 +2,8 @@
 
 Each of their rows is replaced, in its place, by one of verl's own synthetic padding rows of a few tokens, so that every
 per-row normalisation stays as it is, and on one data-parallel rank the mini-batches do; on more, verl balances all rows
-by length afterwards. What token-mean divides by is the sum of ``loss_mask``;
-the padding rows carry the token counts of the rows that they stand for.
+by length afterwards. What token-mean divides by is the sum of ``loss_mask``; the padding rows carry the token counts of
+the rows that they stand for.
 """
 
 from __future__ import annotations

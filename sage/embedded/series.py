@@ -82,7 +82,7 @@ def base_model(task: str) -> str:
 
 
 def records(task: str, rate: float | None = None) -> Path:
-    """The folder of a task's records: those of the series, or those with another learning rate."""
+    """The folder of a task's records: those of the series, or those with a learning rate that was asked for."""
     return RESULTS / task if rate is None else TUNING / f"{rate:g}" / task
 
 
@@ -125,7 +125,7 @@ def shell(command: list[str], limit: int, **environment: str) -> None:
 
 
 def hint_file(name: str, task: str, problems: Sequence[Problem], inputs: Path) -> Path:
-    """The hint file that an override names, made if need be."""
+    """The hint file that an override names, made if need be; its name tells problems and base model apart."""
     made_from = (ROOT / base_model(task) / "model.safetensors").read_bytes() + (inputs / "train.parquet").read_bytes()
     path = inputs / f"{name}-{hashlib.sha256(made_from).hexdigest()[:8]}.jsonl"
     if not path.exists():
