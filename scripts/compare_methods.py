@@ -19,79 +19,11 @@ import json
 import sys
 import time
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 from sage.embedded import store
+from sage.embedded.comparison import compare, table
 from sage.embedded.series import METHODS, ROOT, make_missing, name_missing, records
-from sage.embedded.tasks import KINDS, TASKS
-from sage.tables.cells import estimate
-
-
-def interval(values: list[float]) -> str:
-    """Mean and, from two values on, half the width of the 95% t interval over seeds."""
-    found = estimate(values)
-    if found is None:
-        return "missing"
-    return f"{found.mean:.3f}" + (f" ±{found.half_width:.3f}" if found.half_width is not None else "")
-
-
-def compare(runs: dict[str, dict[int, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """One row a method, over its seeds; seconds relative to the mean of GRPO's runs in the same series."""
-    rows = []
-    series: dict[str, list[dict[str, Any]]] = {}
-    for record in runs.get("grpo", {}).values():
-        series.setdefault(record["series"], []).append(record)
-    for method, seeds in runs.items():
-        own = list(seeds.values())
-        tokens = [r["tokens"] for r in own if "tokens" in r]
-        row: dict[str, Any] = {"method": method, "seeds": sorted(seeds)}
-        row |= {kind: [r["final"][kind] for r in own] for kind in KINDS}
-        for key in ("never_solved", "hint_usage_last_quarter"):
-            row[key] = [r[key] for r in own if key in r]
-        kinds = dict.fromkeys(kind for t in tokens for kind in t)  # a record holds those known when it was made
-        row["tokens"] = {kind: fmean(t.get(kind, 0) for t in tokens) for kind in kinds}
-        for key, name in (("wall_seconds", "seconds"), ("step_seconds", "step_seconds")):
-            beside = [
-                (r[key], fmean(g[key] for g in series[r["series"]])) for r in own if r["series"] in series and key in r
-            ]
-            row[f"{name}_relative_to_grpo"] = [seconds / grpo for seconds, grpo in beside]
-        rows.append(row)
-    return rows
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """The comparison as a Markdown table."""
-    head = [
-        "method",
-        "seeds",
-        "easy",
-        "medium",
-        "hard",
-        "never solved",
-        "hinted, last quarter",
-        "tokens (k)",
-        "of them",
-    ]
-    head += ["step time / GRPO", "run time / GRPO"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in rows:
-        tokens = row["tokens"]
-        kinds = ("plain_accepted", "plain_discarded", "hinted_accepted", "hinted_discarded", "hint")
-        cells = [row["method"], str(len(row["seeds"])), *(interval(row[kind]) for kind in KINDS)]
-        cells += [interval(row["never_solved"]), interval(row["hint_usage_last_quarter"])]
-        cells += [f"{tokens['total'] / 1000:.0f}" if tokens else "missing"]
-        cells += [" / ".join(f"{tokens[kind] / 1000:.0f}" for kind in kinds) if tokens else "missing"]
-        cells += [interval(row["step_seconds_relative_to_grpo"]), interval(row["seconds_relative_to_grpo"])]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines.append("")
-    lines.append(
-        "Accuracy without hints on 200 held-out problems of each kind; ± is half the 95% t interval over seeds."
-    )
-    lines.append(
-        "Tokens: plain accepted / plain discarded / hinted accepted / hinted discarded / hint requests, thousands."
-    )
-    return "\n".join(lines)
+from sage.embedded.tasks import TASKS
 
 
 def main() -> int:

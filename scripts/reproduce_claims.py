@@ -4,6 +4,7 @@
     python scripts/reproduce_claims.py --json FILE     the same as JSON, with the value of every seed
     python scripts/reproduce_claims.py --run           makes what is missing first, about 5 minutes a run
     python scripts/reproduce_claims.py --tasks wheels  one task only
+    python scripts/reproduce_claims.py --docs          writes the tables of results/README.md and README.md
 
 The runs are those of scripts/compare_methods.py, seeds and margins those of sage/claims/settings.yaml. A claim is a set
 of inequalities between means over seeds. It is supported when the 95% intervals of all of them lie on its side, not
@@ -17,56 +18,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from sage.claims.claims import judge_all, wanted_seeds
-from sage.claims.gate import gate_rows
-from sage.claims.judge import Claim, Runs
-from sage.embedded import store
-from sage.embedded.series import METHODS, RESULTS, ROOT, make_missing, name_missing, shell
+from sage.claims.claims import wanted_seeds
+from sage.claims.page import Judged, claims_table, gate_file, gate_table, judge, pages
+from sage.embedded.series import ROOT, make_missing, name_missing, shell
 from sage.embedded.tasks import TASKS
-
-
-class Judged(NamedTuple):
-    """The claims judged on one task."""
-
-    runs: Runs
-    claims: Sequence[Claim]
-    gate: list[dict[str, float]] | None
-
-
-def gate_file(task: str) -> Path:
-    return RESULTS / task / "gate.json"
-
-
-def judge(task: str) -> Judged:
-    """The claims on the recorded runs of a task."""
-    runs, gate = store.load(RESULTS / task, METHODS), gate_file(task)
-    return Judged(runs, judge_all(runs, gate), gate_rows(gate) if gate.exists() else None)
-
-
-def table(tasks: Mapping[str, Sequence[Claim]]) -> str:
-    """The verdicts as a Markdown table, the tasks side by side."""
-    lines = [
-        "| | claim | in the paper | " + " | ".join(f"{task}: mean ± half the 95% interval" for task in tasks) + " |"
-    ]
-    lines.append("|" + "---|" * (3 + len(tasks)))
-    for same in zip(*tasks.values(), strict=True):
-        claim = same[0]
-        text = claim.text + (f" ({claim.note})" if claim.note else "")
-        cells = ["<br>".join([f"**{each.verdict}**", *map(str, each.parts)]) for each in same]
-        lines.append("| " + " | ".join([claim.name, text, claim.where or "—", *cells]) + " |")
-    return "\n".join(lines)
-
-
-def gate_table(rows: Sequence[dict[str, float]]) -> str:
-    """The measured gate by level as a Markdown table."""
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    return "\n".join(
-        lines + ["| " + " | ".join(f"{v:.3f}" if v % 1 else f"{v:.0f}" for v in r.values()) + " |" for r in rows]
-    )
 
 
 def as_json(judged: Judged) -> dict[str, Any]:
@@ -123,11 +82,17 @@ def main() -> int:
     parser.add_argument("--run", action="store_true", help="make the runs that are missing, seed by seed")
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument("--series", default=time.strftime("%Y-%m-%d"), help="name of runs whose times are comparable")
+    parser.add_argument("--docs", action="store_true", help="write the tables of results/README.md and README.md")
     args = parser.parse_args()
     failed = make_runs(args.tasks, args.work, args.series) if args.run else False
+    if args.docs:
+        for path, text in pages().items():
+            path.write_text(text, encoding="utf-8")
+            print(f"written: {path.relative_to(ROOT)}")
+        return int(failed)
     judged = {task: judge(task) for task in args.tasks}
     if args.table or not args.json:
-        print(table({task: found.claims for task, found in judged.items()}))
+        print(claims_table({task: found.claims for task, found in judged.items()}))
     for task, found in judged.items():
         if found.gate and (args.table or not args.json):
             print(f"\nC10 by hint level, {task}:\n\n{gate_table(found.gate)}")

@@ -11,6 +11,7 @@ import pytest
 from sage.claims.claims import adaptive, best_fixed, judge_all, timed, wanted_seeds
 from sage.claims.gate import gate_parts, gate_rows, unbiased_gate
 from sage.claims.judge import INCONCLUSIVE, MISSING, NOT_SUPPORTED, SUPPORTED, Claim, Part, difference
+from sage.claims.page import BEGIN, COMMAND, END, Judged, brief_claims, claims_table, pages, with_block
 from sage.embedded.series import LONGER, METHODS
 from sage.gate import gate_probability
 
@@ -152,8 +153,28 @@ def test_gate_rows_and_parts(tmp_path):
 def test_the_table_and_the_json_hold_every_claim():
     runs = world()
     claims = judge_all(runs, Path("absent.json"))
-    text = reproduce_claims.table({"a": claims, "b": claims})
+    text = claims_table({"a": claims, "b": claims})
     assert all(f"| {claim.name} |" in text for claim in claims)
     assert all(line.count(" | ") == 4 for line in text.splitlines()[2:]), "no cell splits a row"
-    found = reproduce_claims.as_json(reproduce_claims.Judged(runs, claims, None))
+    found = reproduce_claims.as_json(Judged(runs, claims, None))
     assert json.loads(json.dumps(found))["claims"][0]["parts"][0]["values"]["0"] == pytest.approx(0.29)
+
+
+def test_the_brief_table_has_a_line_a_claim():
+    claims = judge_all(world(), Path("absent.json"))
+    lines = brief_claims({"a": claims}).splitlines()[2:]
+    assert len(lines) == len(claims)
+    assert lines[0].endswith("| hard accuracy, sage - grpo | **supported**: 0.290 ±0.000 (3) |")
+    assert next(line for line in lines if line.startswith("| C10")).endswith("| runs missing |")
+
+
+def test_the_block_of_the_readme_is_replaced():
+    text = f"before {BEGIN} old {END} after"
+    assert with_block(text, "new") == f"before {BEGIN}\n\nnew\n\n{END} after"
+    with pytest.raises(ValueError, match="once each"):
+        with_block(f"{BEGIN} {text}", "new")
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_tables_of_the_docs_are_those_of_the_records(path):
+    assert path.read_text(encoding="utf-8") == pages()[path], f"run {COMMAND}"

@@ -1,20 +1,15 @@
 """The comparison of recorded runs, from records on file."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
 from sage.embedded import series, store
+from sage.embedded.comparison import TOKENS, brief_table, compare, table
 from sage.embedded.series import METHODS, STEPS
 
-PATH = Path(__file__).parents[2] / "scripts/compare_methods.py"
-spec = importlib.util.spec_from_file_location("compare_methods", PATH)
-compare_methods = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(compare_methods)
-
-KINDS = ("plain_accepted", "plain_discarded", "hinted_accepted", "hinted_discarded", "hint")
+ROOT = Path(__file__).parents[2]
 
 
 def record(method, seed, hard, seconds, series="s"):
@@ -25,7 +20,7 @@ def record(method, seed, hard, seconds, series="s"):
         "final": {"easy": 0.9, "medium": 0.2, "hard": hard},
         "never_solved": 0.1,
         "hint_usage_last_quarter": 0.4,
-        "tokens": {kind: 1000 for kind in KINDS} | {"total": 5000},
+        "tokens": {kind: 1000 for kind in TOKENS} | {"total": 5000},
         "wall_seconds": seconds,
         "step_seconds": seconds / 2,
     }
@@ -42,7 +37,7 @@ def results(tmp_path):
 
 
 def test_rows_are_over_seeds_and_times_within_a_series(results):
-    rows = {row["method"]: row for row in compare_methods.compare(results)}
+    rows = {row["method"]: row for row in compare(results)}
     assert list(rows) == ["grpo", "sft", "sage"], "in the order of METHODS"
     assert rows["sage"]["hard"] == [0.2, 0.3] and rows["sage"]["seeds"] == [0, 1]
     assert rows["sage"]["seconds_relative_to_grpo"] == [2.0], "seed 0 ran in another series"
@@ -54,18 +49,31 @@ def test_records_of_before_a_kind_of_token_was_counted_have_none_of_it(tmp_path)
     later = record("grpo", 1, 0.0, 100)
     later["tokens"]["abandoned"] = 10
     store.save(tmp_path, later)
-    (row,) = compare_methods.compare(store.load(tmp_path, METHODS))
+    (row,) = compare(store.load(tmp_path, METHODS))
     assert row["tokens"]["abandoned"] == 5 and row["tokens"]["total"] == 5000
 
 
 def test_the_table_has_means_with_intervals_and_says_what_is_missing(results):
-    table = compare_methods.table(compare_methods.compare(results))
-    assert "0.250 ±0.635" in table, "t = 12.71 with two seeds: 12.71 * 0.0707 / sqrt(2)"
-    assert next(line for line in table.splitlines() if line.startswith("| sft")).count("missing") == 5
+    text = table(compare(results))
+    assert "0.250 ±0.635" in text, "t = 12.71 with two seeds: 12.71 * 0.0707 / sqrt(2)"
+    assert next(line for line in text.splitlines() if line.startswith("| sft")).count("missing") == 5
+
+
+def test_extra_tokens_are_a_part_of_what_sage_adds(tmp_path):
+    for method, tokens in (("grpo", 100), ("sage", 200), ("sage-calibrated", 150), ("fixed-1", 90)):
+        made = record(method, 0, 0.1, 100)
+        store.save(tmp_path, made | {"tokens": made["tokens"] | {"total": 1000 * tokens}})
+    lines = brief_table(compare(store.load(tmp_path, METHODS))).splitlines()[2:]
+    assert [line.split(" | ")[-2:] for line in lines] == [
+        ["100k", "0.00 |"],
+        ["90k", "-0.10 |"],
+        ["200k", "1.00 |"],
+        ["150k", "0.50 |"],
+    ]
 
 
 def test_every_method_of_the_recipe_is_compared():
-    configs = {path.stem for path in (PATH.parents[1] / "recipe/sage/config/method").glob("*.yaml")}
+    configs = {path.stem for path in (ROOT / "recipe/sage/config/method").glob("*.yaml")}
     named = {part.removeprefix("method=") for overrides in METHODS.values() for part in overrides[:1]}
     assert configs == named
 

@@ -1,0 +1,86 @@
+"""Recorded runs of an embedded task beside each other: one row a method, over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from sage.embedded.tasks import KINDS
+from sage.tables.cells import estimate, label
+
+TOKENS = ("plain_accepted", "plain_discarded", "hinted_accepted", "hinted_discarded", "hint")
+
+
+def interval(values: Sequence[float]) -> str:
+    """Mean and, from two values on, half the width of the 95% t interval over seeds."""
+    found = estimate(values)
+    if found is None:
+        return "missing"
+    return f"{found.mean:.3f}" + (f" ±{found.half_width:.3f}" if found.half_width is not None else "")
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """One row a method, over its seeds; seconds relative to the mean of GRPO's runs in the same series."""
+    rows = []
+    series: dict[str, list[Mapping[str, Any]]] = {}
+    for record in runs.get("grpo", {}).values():
+        series.setdefault(record["series"], []).append(record)
+    for method, seeds in runs.items():
+        own = list(seeds.values())
+        tokens = [r["tokens"] for r in own if "tokens" in r]
+        row: dict[str, Any] = {"method": method, "seeds": sorted(seeds)}
+        row |= {kind: [r["final"][kind] for r in own] for kind in KINDS}
+        for key in ("never_solved", "hint_usage_last_quarter"):
+            row[key] = [r[key] for r in own if key in r]
+        kinds = dict.fromkeys(kind for t in tokens for kind in t)  # a record holds those known when it was made
+        row["tokens"] = {kind: fmean(t.get(kind, 0) for t in tokens) for kind in kinds}
+        for key, name in (("wall_seconds", "seconds"), ("step_seconds", "step_seconds")):
+            beside = [
+                (r[key], fmean(g[key] for g in series[r["series"]])) for r in own if r["series"] in series and key in r
+            ]
+            row[f"{name}_relative_to_grpo"] = [seconds / grpo for seconds, grpo in beside]
+        rows.append(row)
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison as a Markdown table."""
+    head = ["method", "seeds", *KINDS, "never solved", "hinted, last quarter", "tokens (k)", "of them"]
+    head += ["step time / GRPO", "run time / GRPO"]
+    lines = []
+    for row in rows:
+        tokens = row["tokens"]
+        cells = [row["method"], str(len(row["seeds"])), *(interval(row[kind]) for kind in KINDS)]
+        cells += [interval(row["never_solved"]), interval(row["hint_usage_last_quarter"])]
+        cells += [f"{tokens['total'] / 1000:.0f}" if tokens else "missing"]
+        cells += [" / ".join(f"{tokens[kind] / 1000:.0f}" for kind in TOKENS) if tokens else "missing"]
+        cells += [interval(row["step_seconds_relative_to_grpo"]), interval(row["seconds_relative_to_grpo"])]
+        lines.append(cells)
+    return (
+        f"{markdown(head, lines)}\n\n"
+        "Accuracy without hints on 200 held-out problems of each kind; ± is half the 95% t interval over seeds.\n"
+        "Tokens: plain accepted / plain discarded / hinted accepted / hinted discarded / hint requests, thousands."
+    )
+
+
+def brief_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison for a reader in a hurry; tokens also as what a method adds to GRPO's, of what SAGE adds."""
+    totals = {row["method"]: row["tokens"]["total"] for row in rows if row["tokens"]}
+    lines = []
+    for row in rows:
+        name = row["method"]
+        cells = [f"{label(name)} (`{name}`)", str(len(row["seeds"])), *(interval(row[kind]) for kind in KINDS)]
+        cells += [interval(row["never_solved"]) if row["never_solved"] else ""]
+        cells += [f"{totals[name] / 1000:.0f}k" if name in totals else ""]
+        extra = ""
+        if name in totals and {"grpo", "sage"} <= set(totals):
+            extra = f"{(totals[name] - totals['grpo']) / (totals['sage'] - totals['grpo']):.2f}"
+        lines.append([*cells, extra])
+    return markdown(["method", "seeds", *KINDS, "never solved", "tokens", "extra tokens / SAGE's"], lines)
