@@ -1,12 +1,14 @@
 """The worked example of another domain, as its README has it."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
+from examples.countdown import make_data
 from examples.countdown.verifier import CountdownVerifier
+from recipe.sage import preview
 from sage.leak import find_leaks
 from sage.schedule import Outlook, load_schedule
 
@@ -37,23 +39,18 @@ def test_the_schedule_is_found_by_its_path():
     assert schedule.plan(None, Outlook()) == (0, 3)
 
 
-def test_the_preview_shows_what_the_model_reads(tmp_path):
-    def run(*command):
-        done = subprocess.run(
-            [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=110, check=True
-        )
-        return done.stdout
-
-    run("-m", "examples.countdown.make_data", "--out", str(tmp_path), "--rows", "20")
-    text = run(
-        *["-m", "recipe.sage.preview", "--config-name", "tiny_cpu"],
-        *[f"data.train_files={tmp_path}/train.parquet", f"data.val_files={tmp_path}/val.parquet"],
-        "sage.verifier=examples.countdown.verifier:CountdownVerifier",
-        "sage.prompts=examples/countdown/prompts.yaml",
-        "sage.schedule=examples.countdown.schedule:ZeroThenTop",
-        "actor_rollout_ref.rollout.max_model_len=256",
-        "data.train_batch_size=16",
-    )
+def test_the_preview_shows_what_the_model_reads(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["make_data", "--out", str(tmp_path), "--rows", "20"])
+    make_data.main()
+    arguments = [f"data.train_files={tmp_path}/train.parquet", f"data.val_files={tmp_path}/val.parquet"]
+    arguments += ["sage.verifier=examples.countdown.verifier:CountdownVerifier"]
+    arguments += ["sage.prompts=examples/countdown/prompts.yaml"]
+    arguments += ["sage.schedule=examples.countdown.schedule:ZeroThenTop"]
+    arguments += ["actor_rollout_ref.rollout.max_model_len=256", "data.train_batch_size=16"]
+    with initialize_config_dir(str(ROOT / "recipe/sage/config"), version_base=None):
+        preview.main(compose("tiny_cpu", arguments))
+    text = capsys.readouterr().out
     assert text.count("== countdown/train/") == 2 and text.count("-- plain:") == 3
     assert "<|user|>Use " in text and "A hint: (the hint)<|end|><|assistant|>" in text and "strength 1" in text
     assert (

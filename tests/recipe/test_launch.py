@@ -4,6 +4,7 @@ import copy
 import re
 import subprocess
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -90,17 +91,22 @@ def changed(data, *arguments, script="qwen2.5-7b/run_sage.sh"):
 
 
 def test_every_script_is_known():
-    """The matrix below is complete: 3 models x 8 methods x 2 engines, and the study of hard prompts."""
+    """3 models x 8 methods x 2 engines, links to one script, and the study of hard prompts."""
     names = {f"run_{method}{engine}.sh" for method in (*METHODS, "sft") for engine in ENGINES}
     for model in MODELS:
         extra = {"run_hard_prompts.sh"} if model == "qwen3-4b" else set()
         assert {path.name for path in (ROOT / "examples" / model).glob("run_*.sh")} == names | extra
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("model", MODELS)
-def test_every_script_composes_with_the_papers_settings(model, method, engine, data):
+@pytest.mark.parametrize(
+    "model, method, engine",
+    [
+        (model, method, engine)
+        for model, method, engine in product(MODELS, METHODS, ENGINES)
+        if not engine or model == "qwen2.5-7b" or method == "sage"
+    ],
+)
+def test_a_script_composes_with_the_papers_settings(model, method, engine, data):
     run = run_of(data, script=f"{model}/run_{method}{engine}.sh")
     sage, _ = check_run(run)
     actor, rollout = run.actor_rollout_ref.actor, run.actor_rollout_ref.rollout
