@@ -1,4 +1,4 @@
-"""Metrics of one step, from the records alone. Every key is present in every step, so loggers see one schema."""
+"""Metrics of one step, from the records alone. The keys of `visit_metrics` are present in every step."""
 
 from __future__ import annotations
 
@@ -68,6 +68,19 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
     }
 
 
+def policy_metrics(visits: Collection[Visit]) -> dict[str, float]:
+    """Entropy in nats a token and length in tokens of all rollouts without a hint, trained on or not.
+
+    So methods are compared on the same prompts (Fig. 4). The entropy is estimated as minus the mean log-probability of
+    the sampled tokens, which is unbiased at temperature 1.
+    """
+    rollouts = [r for v in visits if v.groups[0].level == 0 for r in v.groups[0].rollouts if not r.reference]
+    metrics = {"sage/policy/response_length": sum(r.tokens for r in rollouts) / len(rollouts)} if rollouts else {}
+    if scored := [(r.logprob, r.tokens) for r in rollouts if r.logprob is not None]:
+        metrics["sage/policy/entropy"] = -sum(logprob for logprob, _ in scored) / max(1, sum(n for _, n in scored))
+    return metrics
+
+
 def staleness_metrics(visits: Collection[Visit], step: int) -> dict[str, float]:
     """Steps between a visit's dispatch and the step that trains on it: mean and maximum, by plain or hinted group."""
     metrics: dict[str, float] = {}
@@ -80,7 +93,7 @@ def staleness_metrics(visits: Collection[Visit], step: int) -> dict[str, float]:
 
 
 def token_metrics(
-    hinted_N: torch.Tensor,
+    kinds_N: Sequence[str],
     response_mask_NT: torch.Tensor,
     entropy_NT: torch.Tensor,
     probs_diff_NT: torch.Tensor | None,
@@ -90,7 +103,7 @@ def token_metrics(
     Shape suffixes: N rows, T response tokens (right-padded).
 
     Args:
-        hinted_N: whether the row's prompt holds a hint, bool.
+        kinds_N: ``plain`` or ``hinted``, by whether the row's prompt holds a hint; rows of another kind are left out.
         response_mask_NT: 1 on response tokens.
         entropy_NT: entropy of the policy at each token, in nats.
         probs_diff_NT: |p_rollout - p_actor| of each sampled token; None when the engine gave no log-probs.
@@ -101,7 +114,8 @@ def token_metrics(
         context that the engine saw.
     """
     metrics: dict[str, float] = {}
-    for kind, rows in (("plain", ~hinted_N), ("hinted", hinted_N)):
+    for kind in ("plain", "hinted"):
+        rows = torch.tensor([each == kind for each in kinds_N])
         mask = response_mask_NT[rows].bool()
         if not mask.any():
             continue

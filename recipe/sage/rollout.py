@@ -241,7 +241,9 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
                 "or set sage.solved_key"
             )
         correct = float(info[self.sage.solved_key]) >= self.sage.solved_threshold
-        return Rollout(float(output.reward_score), correct, sum(output.response_mask), reference)
+        logprobs = output.response_logprobs
+        logprob = round(sum(logprobs), 3) if logprobs and not reference else None
+        return Rollout(float(output.reward_score), correct, sum(output.response_mask), reference, logprob)
 
     def _priority(self, plan: VisitPlan) -> dict[str, int]:
         """The priority of a visit's requests, where the engine's queue heeds it (verl's option)."""

@@ -24,7 +24,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import torch
 import transfer_queue as tq
 from omegaconf import DictConfig
 from tensordict import TensorDict
@@ -44,16 +43,15 @@ from recipe.sage.cpu.platform import shorten_padding_rows
 from recipe.sage.dead_groups import DeadGroups
 from recipe.sage.rollout import PLAN
 from recipe.sage.settings import read_config, why_not_skip
-from sage.metrics import staleness_metrics, token_metrics, visit_metrics
+from sage.metrics import policy_metrics, staleness_metrics, token_metrics, visit_metrics
 from sage.records import Action, SkipReason, Visit
 from sage.schedule import Schedule
-from sage.state import StateStore, VisitHistory
+from sage.state import HISTORY_FILE, StateStore, VisitHistory
 
 if is_active():
     shorten_padding_rows()
 logger = logging.getLogger(__name__)
 STATE_FILE = "sage_state.parquet"
-HISTORY_FILE = "sage_history.jsonl"
 STOP_FILE = "SAGE_STOP_FILE"
 """Environment variable with the path of a file; when it exists, the run saves a checkpoint after its step and ends."""
 POLL_SECONDS = 0.1
@@ -169,13 +167,13 @@ class SageHooks(PPOTrainer):
 
     def _token_metrics(self, batch: KVBatchMeta) -> dict[str, float]:
         real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-        hinted = [self.visits[key.split("_")[0]].accepted.hint is not None for key in real]
+        kinds = [self.visits[uid].row_kind(int(session)) for uid, session, _ in (key.split("_") for key in real)]
         fields = ["response_mask", "entropy", "old_log_probs", "rollout_log_probs"]
         data = tq.kv_batch_get(keys=real, partition_id=batch.partition_id, select_fields=fields).to_padded_tensor()
         difference = None
         if "rollout_log_probs" in data:
             difference = (data["rollout_log_probs"].exp() - data["old_log_probs"].exp()).abs()
-        return token_metrics(torch.tensor(hinted), data["response_mask"], data["entropy"], difference)
+        return token_metrics(kinds, data["response_mask"], data["entropy"], difference)
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """After the update: remember what was trained on."""
@@ -190,9 +188,11 @@ class SageHooks(PPOTrainer):
     def _compute_metrics(self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         with self._timed():
             metrics.update(visit_metrics(self.step_visits, self.step_skips, self.sage.max_level))
+            metrics.update(policy_metrics(self.step_visits))
             metrics.update(staleness_metrics(self.step_visits, self.global_steps))
             metrics["sage/groups/skipped"] = float(self.step_skipped_groups)
             metrics["sage/never_solved"] = self.store.never_solved()
+            metrics["sage/never_solved_plain"] = self.store.never_solved_plain()
             metrics["sage/prompts_visited"] = float(len(self.store.prompts))
             self.step_visits, self.step_skips, self.step_skipped_groups = [], [], 0
         super()._compute_metrics(batch, metrics, *args, **kwargs)

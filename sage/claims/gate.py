@@ -101,19 +101,29 @@ def gate_rows(path: Path) -> list[dict[str, float]]:
 
 
 def gate_parts(path: Path, margin: float) -> list[Part]:
-    """That measured and expected differ by less than the margin, over all problems and levels."""
+    """That measured and expected differ by little, over problems; a value is a problem's mean over the levels.
+
+    Args:
+        path: file of `measure_gate`; it need not exist.
+        margin: the difference that counts as little, as a part of the expected mean.
+    """
     names = ("mixed groups - u(p)", "centred energy - Eq. 17")
     if not path.is_file():
         return [Part(name, margin, {}, (path.name,), within=True) for name in names]
     record = json.loads(path.read_text(encoding="utf-8"))
     size, drawn = record["group_size"], record["estimate"]
-    problems = [row for levels in record["correct"].values() for rows in levels.values() for row in rows]
-    gates = [unbiased_gate(row[0], drawn, size) for row in problems]
-    measured = (
-        [_mixed(row, size) - gate for row, gate in zip(problems, gates, strict=True)],
-        [_centred(row, size) - _expected(row, drawn, size) for row in problems],
+    problems = [rows for kind in record["correct"].values() for rows in zip(*kind.values(), strict=True)]
+    pairs = (
+        (_mixed, lambda row: unbiased_gate(row[0], drawn, size)),
+        (_centred, lambda row: _expected(row, drawn, size)),
     )
-    return [Part(name, margin, dict(enumerate(v)), within=True) for name, v in zip(names, measured, strict=True)]
+    parts = []
+    for name, (measured, expected) in zip(names, pairs, strict=True):
+        wanted = [fmean(map(expected, rows)) for rows in problems]
+        found = [fmean(measured(row, size) for row in rows) for rows in problems]
+        differences = {i: f - w for i, (f, w) in enumerate(zip(found, wanted, strict=True))}
+        parts.append(Part(name, round(margin * fmean(wanted), 4), differences, within=True))
+    return parts
 
 
 def _mixed(row: Sequence[int], size: int) -> float:

@@ -6,16 +6,19 @@ vLLM. A run is recorded when it has ended; an interrupted one is made again.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ from sage.embedded.summary import PACKAGES, summarize
 from sage.embedded.tasks import KINDS, Problem
 from sage.report.history import read_history
 from sage.report.measured import measure
-from sage.report.runs import HISTORY
+from sage.state import HISTORY_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -37,6 +40,10 @@ TUNING = ROOT / "benchmarks/results/learning_rate"
 """Records of runs with a learning rate that was asked for, by rate, task and method."""
 CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
 """Arguments of vLLM's engine for the embedded models."""
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
+GRACE = 60
+"""Seconds that a command has to end when it is told to."""
 STEPS = 45
 METHODS: dict[str, list[str]] = {
     "grpo": ["method=grpo"],
@@ -103,7 +110,9 @@ def write_teacher_hints(task: str, problems: Sequence[Problem], out: Path) -> No
         for problem in problems
         for level in (1, 2, 3)
     ]
-    out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    partial = out.with_name("partial-" + out.name)
+    partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    partial.rename(out)
 
 
 def write_offline_hints(task: str, data: Path, out: Path, draws: int) -> None:
@@ -118,10 +127,42 @@ def write_offline_hints(task: str, data: Path, out: Path, draws: int) -> None:
     partial.rename(out)
 
 
+def end_with_parent() -> None:
+    """Linux ends the process that calls this when its parent dies, however that dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def end_group(leader: subprocess.Popen[bytes]) -> None:
+    """Stop the processes of a group, politely at first, and wait until there are none."""
+    with suppress(ProcessLookupError):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            os.killpg(leader.pid, number)
+            until = time.monotonic() + GRACE
+            while time.monotonic() < until:
+                leader.poll()
+                os.killpg(leader.pid, 0)
+                time.sleep(0.1)
+
+
 def shell(command: list[str], limit: int, **environment: str) -> None:
-    """Run a command with the CPU environment of the examples; it is stopped after ``limit`` seconds."""
+    """Run a command with the CPU environment of the examples.
+
+    It is stopped, with what it started, after ``limit`` seconds and when this process ends.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+        subprocess.TimeoutExpired: it was stopped.
+    """
     line = ["bash", "-c", 'source scripts/setup_env.sh && source scripts/cpu_env.sh && exec "$@"', "bash", *command]
-    subprocess.run(line, cwd=ROOT, env=os.environ | environment, timeout=limit, check=True)
+    process = subprocess.Popen(
+        line, cwd=ROOT, env=os.environ | environment, start_new_session=True, preexec_fn=end_with_parent
+    )
+    try:
+        status = process.wait(limit)
+    finally:
+        end_group(process)
+    if status:
+        raise subprocess.CalledProcessError(status, line)
 
 
 def hint_file(name: str, task: str, problems: Sequence[Problem], inputs: Path) -> Path:
@@ -150,6 +191,7 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
     Raises:
         subprocess.CalledProcessError: the run failed; its output says why.
         subprocess.TimeoutExpired: it took more than an hour.
+        ValueError: it ended without its evaluations.
     """
     commit = code_version()
     folder = work / task / (f"seed{seed}" if rate is None else f"seed{seed}-lr{rate:g}") / method
@@ -185,7 +227,7 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
 
 def read_run(folder: Path, seed: int) -> dict[str, Any]:
     """What is recorded of a run: summary, courses of metrics, and the groups by level beside their earlier visits."""
-    bins = measure(read_history(folder / HISTORY))
+    bins = measure(read_history(folder / HISTORY_FILE))
     return summarize(folder / "metrics.jsonl", seed) | {
         "curves": store.curves(folder / "metrics.jsonl"),
         "gate": [{k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(b).items()} for b in bins],
@@ -213,11 +255,11 @@ def make_missing(wanted: Iterable[tuple[str, str, int]], work: Path, series: str
         print(f"== run {number + 1}/{len(todo)}: {task}, {method}, seed {seed}{left}", flush=True)
         try:
             path = store.save(records(task, rate), run(task, method, seed, work, series, rate))
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired, ValueError) as error:
             failed.append(f"{task}, {method}, seed {seed}")
             print(f"== not recorded: {error}", flush=True)
         else:
-            print(f"== recorded in {path.relative_to(ROOT)}", flush=True)
+            print(f"== recorded in {path}", flush=True)
     if failed:
         print(f"== failed: {'; '.join(failed)}", flush=True)
     return bool(failed)

@@ -13,7 +13,7 @@ from sage.report.charts import FEW, comparison, gate_and_energy, level_color, of
 from sage.report.hints import Example, examples, outcome_counts
 from sage.report.history import Entry
 from sage.report.prompts import PART, PromptData, prompt_data
-from sage.report.runs import Problem, Setup, Source, tokens
+from sage.report.runs import Problem, Setup, Source, setting, tokens
 from sage.tables.collect import Run
 from sage.verify import Verifier
 
@@ -163,7 +163,7 @@ def render_run(
         outcomes, failures = outcome_counts(entries)
         found = examples(entries, problems, verifier)
         cards = "".join(hint_card(e) for e in found) or "<p>No hints in this run.</p>"
-        dumps = source.path / "rollouts"
+        dumps = Path(setting(setup.config, "trainer", "rollout_data_dir") or source.path / "rollouts")
         prompts = prompt_data(entries, problems, dumps if dumps.is_dir() else None, wanted, runs)
         own += (
             '<h3>Success by level</h3><p class="note">Of all rollouts, discarded groups included. The levels see '

@@ -1,13 +1,12 @@
 """Run folders and recorded runs as one kind of record, for the report.
 
-A run's folder holds ``metrics*.jsonl``, ``sage_history.jsonl`` or both; ``rollouts/<step>.jsonl``
-(``trainer.rollout_data_dir``) and ``train.log`` where they were kept. ``seed<k>.json`` is a record of the embedded
-world.
+A run's folder holds ``metrics*.jsonl``, and in it or in its ``checkpoints`` are ``sage_history.jsonl`` and
+``sage_setup.json``; ``rollouts/<step>.jsonl`` (``trainer.rollout_data_dir``) where they were kept. ``seed<k>.json`` is
+a record of the embedded world.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,11 +16,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from sage.state import HISTORY_FILE, SETUP_FILE
 from sage.tables.cells import label
 from sage.tables.collect import Run, read_folder, read_json, read_record
 
-HISTORY = "sage_history.jsonl"
 MODEL = "these runs"
+CHECKPOINTS = "checkpoints"
+"""Folder for checkpoints, history and setup in that of a run, where the launch scripts made it."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,19 @@ class Source:
     def label(self) -> str:
         return label(self.method) + ("" if self.seed is None else f", seed {self.seed}")
 
+    @property
+    def state(self) -> Path:
+        """Where history and setup lie (``trainer.default_local_dir``)."""
+        below = self.path / CHECKPOINTS
+        return below if any((below / name).exists() for name in (HISTORY_FILE, SETUP_FILE)) else self.path
+
 
 @dataclass(frozen=True)
 class Setup:
     """Configuration and versions of a run, as far as they were kept."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
-    """verl's whole configuration, from train.log."""
+    """The whole configuration, verl's included."""
     versions: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     """What is not known, and why."""
@@ -63,7 +70,13 @@ def named(text: str) -> tuple[str, Path]:
 
 
 def is_run(path: Path) -> bool:
-    return (path / HISTORY).exists() or any(path.glob("metrics*.jsonl"))
+    """Whether a folder itself, or its checkpoints, hold what a run writes."""
+    found = (path / HISTORY_FILE).exists() or (path / CHECKPOINTS / HISTORY_FILE).exists()
+    return found or any(path.glob("metrics*.jsonl"))
+
+
+def _without_checkpoints(path: Path) -> Path:
+    return path.parent if path.name == CHECKPOINTS else path
 
 
 def name_of(path: Path) -> tuple[str, int | None]:
@@ -83,15 +96,16 @@ def find_sources(arguments: Iterable[str]) -> list[Source]:
     found: list[Source] = []
     for argument in arguments:
         name, path = named(argument)
-        path = path.resolve()
+        path = _without_checkpoints(path.resolve())
         if (path.suffix == ".json" and path.is_file()) or is_run(path):
             paths = [path]
         else:
-            paths = sorted({p.parent for n in (HISTORY, "metrics*.jsonl") for p in path.rglob(n)})
+            folders = {p.parent for n in (HISTORY_FILE, "metrics*.jsonl") for p in path.rglob(n)}
+            paths = sorted(set(map(_without_checkpoints, folders)))
             paths += sorted(p for p in path.rglob("seed*.json") if p.parent.name != "eval")
         if not paths:
             raise ValueError(
-                f"{path}: no run; expected metrics.jsonl or {HISTORY} in it or below it, or a seed<k>.json"
+                f"{path}: no run; expected metrics.jsonl or {HISTORY_FILE} in it or below it, or a seed<k>.json"
             )
         if name and len(paths) > 1:
             raise ValueError(f"{argument}: {len(paths)} runs below {path}; name them one by one")
@@ -130,60 +144,23 @@ def tokens(source: Source, run: Run) -> float | None:
     return sum(sum(curve.values()) for curve in curves) if curves else None
 
 
-_RAY = re.compile(r"\x1b\[\d+m\((\w+) [^)]*\)\x1b\[0m ?|\((\w+) pid=\d+[^)]*\) ?")
-
-
-def logged_config(log: Path) -> dict[str, Any]:
-    """The configuration that verl prints at the start of a log.
+def read_setup(source: Source) -> Setup:
+    """Configuration and versions, with a sentence if they are not there.
 
     Raises:
-        ValueError: there is none in the log, or other output is mixed into it.
+        ValueError: the file is damaged.
     """
-    block: list[str] = []
-    owner = ""
-    with open(log, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            prefix = _RAY.match(line)
-            text, who = (line[prefix.end() :], prefix[1] or prefix[2]) if prefix else (line, "")
-            if not block and not text.startswith("{'actor_rollout_ref'"):
-                continue
-            if block and who != owner:
-                continue  # another process spoke
-            owner = who
-            block.append(text)
-            if text.rstrip().endswith("}"):
-                try:
-                    return ast.literal_eval("".join(block))
-                except SyntaxError:
-                    continue  # the end of an inner dict
-    raise ValueError(f"{log}: no readable configuration in it")
-
-
-def read_setup(source: Source) -> Setup:
-    """Configuration and versions, with a sentence for each that is not there."""
-    config: dict[str, Any] = {}
-    missing = []
     if source.path.suffix == ".json":
         record = read_json(source.path)
         keep = ("overrides", "series", "commit", "cores", "python")
         return Setup({k: record[k] for k in keep if k in record}, record.get("versions", {}))
-    log = source.path / "train.log"
-    if not log.exists():
-        missing.append("configuration: no train.log in the folder")
-    else:
-        try:
-            config = logged_config(log)
-        except ValueError as error:
-            missing.append(f"configuration: {error}")
-    versions: dict[str, str] = {}
-    for folder in (source.path, source.path.parent):
-        if (path := folder / "summary.json").exists():
-            found = read_json(path)
-            versions = dict(found.get("versions", {})) if isinstance(found, dict) else {}
-            break
-    if not versions:
-        missing.append("versions: no summary.json with them in the folder or beside it")
-    return Setup(config, versions, tuple(missing))
+    path = source.state / SETUP_FILE
+    if not path.exists():
+        return Setup(missing=(f"configuration and versions: no {SETUP_FILE} in the folder",))
+    found = read_json(path)
+    if not isinstance(found, dict) or not {"config", "versions"} <= found.keys():
+        raise ValueError(f"{path}: want config and versions, as recipe.sage.main_sage writes them; remove the file")
+    return Setup(found["config"], found["versions"])
 
 
 def setting(config: Mapping[str, Any], *keys: str) -> Any:

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from sage.embedded.build_data import build
+from sage.records import Visit
+from sage.schedule import Schedule
+from sage.state import StateStore
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 600
@@ -40,8 +43,13 @@ class Run:
         return [json.loads(line) for line in (self.folder / kind / f"{step}.jsonl").read_text().splitlines()]
 
 
-def train(folder: Path, data: Path, *overrides: str) -> Run:
-    """Run the recipe in ``folder``; on failure show the end of its log."""
+def visits_of(run: Run, step: int) -> dict[str, Visit]:
+    """The visits of a step, by uid."""
+    return {line["uid"]: Visit.from_json(json.dumps(line)) for line in run.history if line["step"] == step}
+
+
+def train(folder: Path, data: Path, *overrides: str, **variables: str) -> Run:
+    """Run the recipe in ``folder``, with environment variables; on failure show the end of its log."""
     command = ["bash", "-c", 'source scripts/cpu_env.sh && exec "$@"', "bash"]
     command += [sys.executable, "-m", "recipe.sage.main_sage", "--config-name", "tiny_cpu"]
     command += [
@@ -52,7 +60,7 @@ def train(folder: Path, data: Path, *overrides: str) -> Run:
         *overrides,
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"TINY_DATA": str(data), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"TINY_DATA": str(data), "PYTHONPATH": str(ROOT)} | variables
     environment["VERL_FILE_LOGGER_PATH"] = str(folder / "metrics.jsonl")
     with open(folder / "train.log", "ab") as log:
         process = subprocess.Popen(
@@ -67,6 +75,29 @@ def train(folder: Path, data: Path, *overrides: str) -> Run:
         tail = (folder / "train.log").read_text(errors="replace").splitlines()[-60:]
         pytest.fail(f"the run ended with status {status}:\n" + "\n".join(tail))
     return Run(folder)
+
+
+def train_in_two(folder: Path, data: Path, *overrides: str) -> Run:
+    """A run that is asked to end after its first step, and goes on from its checkpoint."""
+    folder.mkdir()
+    (folder / "stop").touch()
+    run = train(folder, data, *overrides, SAGE_STOP_FILE=str(folder / "stop"))
+    assert {line["step"] for line in run.history} == {1} and (folder / "global_step_1").is_dir()
+    return train(folder, data, *overrides)
+
+
+def check_memory(run: Run, schedule: Schedule, steps: int, saved: int) -> None:
+    """Every plan follows from the visits before it, across a resume, and the checkpoint's state is what they tell."""
+    store = StateStore(schedule)
+    for step in range(1, steps + 1):
+        visits = visits_of(run, step).values()
+        for visit in visits:
+            assert visit.plan == store.plan(visit.prompt_id, step, (step - 1) / steps).levels, (step, visit.prompt_id)
+        store.update(visits, step)
+        if step == saved:
+            loaded = StateStore(schedule)
+            loaded.load(run.folder / f"global_step_{step}" / "sage_state.parquet")
+            assert loaded.prompts == store.prompts and loaded.calibration == store.calibration
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,8 @@ import pytest
 
 from sage.embedded.tasks import PROMPTS
 from sage.opchain.task import is_correct
-from sage.records import Visit
-from sage.schedule import SageCalibrated
-from sage.state import StateStore
-from tests.e2e.conftest import Run, train
+from sage.schedule import Grpo, SageCalibrated, ScafGrpo
+from tests.e2e.conftest import Run, check_memory, train, train_in_two, visits_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
@@ -45,10 +43,6 @@ def groups(run: Run, step: int) -> dict[str, list[dict]]:
     return found
 
 
-def visits(run: Run, step: int) -> dict[str, Visit]:
-    return {line["uid"]: Visit.from_json(json.dumps(line)) for line in run.history if line["step"] == step}
-
-
 def test_luffy_puts_the_reference_into_every_group_and_trains_on_it(tmp_path, small_data, rows):
     without = sorted(rows)[::4]
     for prompt_id, row in (rows := json.loads(json.dumps(rows))).items():
@@ -58,7 +52,7 @@ def test_luffy_puts_the_reference_into_every_group_and_trains_on_it(tmp_path, sm
     (tmp_path / "test.parquet").symlink_to(small_data / "test.parquet")
     run = train(tmp_path / "run", tmp_path, "method=luffy", "trainer.total_training_steps=2")
     for step in (1, 2):
-        seen = visits(run, step)
+        seen = visits_of(run, step)
         missing = [v for v in seen.values() if v.prompt_id in without]
         assert all(v.failures == ("no_solution",) for v in missing)
         assert run.metrics[step]["sage/hint_missing/no_solution"] == len(missing) > 0
@@ -73,6 +67,8 @@ def test_luffy_puts_the_reference_into_every_group_and_trains_on_it(tmp_path, sm
             assert reference["output"] == row["reference_response"] and reference["score"] == 1.0
         data = run.metrics[step]
         assert 0 < data["actor/luffy_reference_weight"] < 0.91
+        assert data["sage/rollout_probs_diff_max/plain"] < 1e-2, "references are not among the rollouts"
+        assert 0 < data["sage/policy/entropy"] < 3
         assert data["sage/groups/dead"] < 16, "a hard prompt's group has a signal now"
         tokens = sum(r.tokens for v in seen.values() for g in v.groups for r in g.rollouts if not r.reference)
         assert data["sage/tokens/plain_accepted"] == tokens
@@ -80,11 +76,13 @@ def test_luffy_puts_the_reference_into_every_group_and_trains_on_it(tmp_path, sm
 
 def test_scaf_grpo_trains_on_one_hinted_success_beside_seven_plain_failures(tmp_path, small_data, rows, hint_file):
     options = ["method=scaf-grpo", f"sage.hint_source={hint_file}", "trainer.total_training_steps=8"]
-    run = train(tmp_path / "run", small_data, *options)
-    assert run.metrics[1]["sage/hint_usage"] == 0, "1 of 8 steps is in the phase without guidance"
+    run = train_in_two(tmp_path / "run", small_data, *options)
+    check_memory(run, ScafGrpo(3, 8), steps=8, saved=1)
+    for step in (1, 2):
+        assert all(v.plan == (0,) for v in visits_of(run, step).values()), "the phase without guidance, 15% of 8 steps"
     replaced = 0
     for step in range(3, 9):
-        seen = visits(run, step)
+        seen = visits_of(run, step)
         for uid, group in groups(run, step).items():
             plain = rows[seen[uid].prompt_id]["prompt"][-1]["content"]
             contexts = Counter(r["input"] for r in group)
@@ -97,7 +95,7 @@ def test_scaf_grpo_trains_on_one_hinted_success_beside_seven_plain_failures(tmp_
             else:
                 assert contexts == {plain: 8}
     assert replaced > 5
-    hints = [g.hint for step in range(3, 9) for v in visits(run, step).values() for g in v.groups if g.hint]
+    hints = [g.hint for step in range(3, 9) for v in visits_of(run, step).values() for g in v.groups if g.hint]
     assert len({h.endswith(" ") for h in hints}) == 2, "another draw at another visit"
     assert run.metrics[8]["sage/hint_missing/not_in_file"] >= 0
 
@@ -107,19 +105,12 @@ def test_calibrated_plans_are_those_of_the_saved_state_and_off_policy_rows_have_
     options = ["method=sage-calibrated", "sage.train_on=plain", "trainer.save_freq=3"]
     run = train(tmp_path / "run", small_data, *options, "trainer.total_training_steps=3")
     run = train(tmp_path / "run", small_data, *options, "trainer.total_training_steps=5")
-    store = StateStore(SageCalibrated(3, 8))
+    check_memory(run, SageCalibrated(3, 8), steps=5, saved=3)
     for step in range(1, 6):
-        seen = visits(run, step)
-        for uid, visit in seen.items():
-            assert visit.plan == store.plan(visit.prompt_id, step, 0.0).levels, "plans repeat from the history alone"
-            plain = rows[visit.prompt_id]["prompt"][-1]["content"]
-            assert {r["input"] for r in groups(run, step)[uid]} == {plain}
-        store.update(seen.values(), step)
-        if step == 3:
-            saved = StateStore(SageCalibrated(3, 8))
-            saved.load(run.folder / "global_step_3" / "sage_state.parquet")
-            assert saved.prompts == store.prompts and saved.calibration == store.calibration
-    assert any(v.accepted.hint for step in range(1, 6) for v in visits(run, step).values())
+        seen = visits_of(run, step)
+        for uid, group in groups(run, step).items():
+            assert {r["input"] for r in group} == {rows[seen[uid].prompt_id]["prompt"][-1]["content"]}
+    assert any(v.accepted.hint for step in range(1, 6) for v in visits_of(run, step).values())
     assert run.metrics[5]["sage/rollout_probs_diff_max/hinted"] > 0.05, "the actor did not see the hint"
 
 
@@ -127,13 +118,14 @@ def test_calibrated_plans_are_those_of_the_saved_state_and_off_policy_rows_have_
 def test_dapo_filters_groups_without_a_signal_and_remembers_their_visits(tmp_path, small_data, rows):
     options = ["trainer.total_training_steps=2", "data.train_batch_size=4"]
     options += ["actor_rollout_ref.actor.ppo_mini_batch_size=4"]
-    run = train(tmp_path / "run", small_data, "method=dapo", *options)
+    run = train_in_two(tmp_path / "run", small_data, "method=dapo", *options)
+    check_memory(run, Grpo(3), steps=2, saved=1)
     for step in (1, 2):
         trained = groups(run, step)
-        seen = visits(run, step)
+        seen = visits_of(run, step)
         assert len(trained) == 4 and all(len({r["score"] for r in group}) == 2 for group in trained.values())
         assert set(trained) < set(seen), "filtered prompts were visited too"
         for uid, group in trained.items():
             answer = rows[seen[uid].prompt_id]["reward_model"]["ground_truth"]
             assert all(r["score"] == float(is_correct(r["output"], answer)) for r in group)
-        assert run.metrics[step]["sage/prompts"] == len(seen)
+    assert run.metrics[2]["sage/prompts"] == len(visits_of(run, 2))

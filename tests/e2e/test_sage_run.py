@@ -1,4 +1,4 @@
-"""SAGE on two data-parallel ranks, with checkpoints: attribution, contexts, metrics, state, resume."""
+"""SAGE on two data-parallel ranks and two rollout workers: attribution, contexts, metrics, state, resume."""
 
 import json
 import shutil
@@ -17,6 +17,7 @@ from tests.e2e.conftest import Run, train
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
 OPTIONS = (
     "trainer.n_gpus_per_node=2",
+    "actor_rollout_ref.rollout.agent.num_workers=2",
     "actor_rollout_ref.rollout.max_num_seqs=64",
     "sage.hint_request=json",
     "sage.hint_max_tokens=60",

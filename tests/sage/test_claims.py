@@ -32,7 +32,11 @@ def record(hard, easy=0.9, tokens=100, series="s", seconds=10.0):
         "hint_usage_last_quarter": 0.3 + hard / 10,
         "series": series,
         "step_seconds": seconds,
-        "curves": {"sage/entropy/plain": [0.5, None, 0.4, hard], "sage/response_length/plain": [40.0, 40.0 + hard]},
+        "curves": {
+            "sage/policy/entropy": [0.5, None, 0.4, hard],
+            "sage/policy/response_length": [40.0, 40.0 + hard],
+            "sage/never_solved_plain": [1.0, 0.6 - hard],
+        },
     }
 
 
@@ -114,7 +118,7 @@ def verdicts(runs, gate=Path("absent.json")):
 
 def test_claims_follow_the_records():
     found = verdicts(world(**{"sage-probe": 0.3}))
-    assert {found[name] for name in ("C1a", "C1b", "C2", "C5", "C6", "C7", "C8", "C9", "C11b")} == {SUPPORTED}
+    assert {found[name] for name in ("C1a", "C1b", "C2a", "C2b", "C5", "C6", "C7", "C8", "C9", "C11b")} == {SUPPORTED}
     assert found["C11a"] == NOT_SUPPORTED, "its tokens and its accuracy"
     assert found["C3"] == INCONCLUSIVE, "equal online and offline runs differ by nothing"
     assert found["C10"] == MISSING
@@ -138,15 +142,16 @@ def test_the_estimate_of_the_gate_is_unbiased():
 
 
 def test_gate_rows_and_parts(tmp_path):
-    """One problem a level, G = 2: 2 of 4 rollouts correct, then a mixed and an all-correct group."""
+    """Two equal problems a level, G = 2: 2 of 4 rollouts correct, then a mixed and an all-correct group."""
     path = tmp_path / "gate.json"
-    correct = {"easy": {str(level): [[2, 1, 2]] for level in range(4)}}
+    correct = {"easy": {str(level): [[2, 1, 2]] * 2 for level in range(4)}}
     path.write_text(json.dumps({"group_size": 2, "estimate": 4, "correct": correct}))
     row = gate_rows(path)[0]
     assert row["mixed"] == 0.5 and row["u(p)"] == pytest.approx(1 - 2 / 6) and row["success"] == 0.5
     assert row["energy (Eq. 6)"] == pytest.approx(0.5, abs=1e-4) and row["centred energy"] == 0.125
     assert row["Eq. 17"] == pytest.approx(0.5 * 2 * 2 / (4 * 3))
-    mixed = gate_parts(path, 0.03)[0]
+    mixed = gate_parts(path, 0.15)[0]
+    assert len(mixed.values) == 2 and mixed.threshold == 0.1
     assert fmean(mixed.values.values()) == pytest.approx(0.5 - 2 / 3) and mixed.verdict == NOT_SUPPORTED
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from sage.metrics import token_metrics, visit_metrics
+from sage.metrics import policy_metrics, token_metrics, visit_metrics
 from sage.records import (
     Action,
     Decision,
@@ -76,9 +76,38 @@ def test_token_metrics_split_rows_by_hint_and_respect_the_mask():
     mask = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1]])
     entropy = torch.tensor([[1.0, 3.0, 99.0], [5.0, 99.0, 99.0], [2.0, 2.0, 2.0]])
     difference = torch.tensor([[0.1, 0.3, 9.0], [0.2, 9.0, 9.0], [0.0, 0.0, 0.5]])
-    metrics = token_metrics(torch.tensor([False, False, True]), mask, entropy, difference)
+    metrics = token_metrics(["plain", "plain", "hinted"], mask, entropy, difference)
     assert metrics["sage/entropy/plain"] == 3.0 and metrics["sage/entropy/hinted"] == 2.0
     assert metrics["sage/response_length/plain"] == 1.5 and metrics["sage/response_length/hinted"] == 3.0
     assert metrics["sage/rollout_probs_diff_max/hinted"] == 0.5
     assert abs(metrics["sage/rollout_probs_diff_mean/plain"] - 0.2) < 1e-6
-    assert "sage/entropy/hinted" not in token_metrics(torch.tensor([False] * 3), mask, entropy, None)
+    assert "sage/entropy/hinted" not in token_metrics(["plain"] * 3, mask, entropy, None)
+
+
+def test_references_are_in_no_token_metric():
+    kinds = ["plain", "reference", "plain"]
+    metrics = token_metrics(kinds, torch.ones(3, 2), torch.tensor([[1.0, 1.0], [9.0, 9.0], [2.0, 2.0]]), None)
+    assert metrics == {"sage/entropy/plain": 1.5, "sage/response_length/plain": 2.0}
+
+
+def test_rows_of_a_group_with_scaffolding_are_told_apart():
+    groups = (group(0, 0), group(1, 0, "h1"), group(2, 2, "h2"))
+    visit = Visit("x", (0, 1, 2, 3), groups, Decision(Action.SCAFFOLD, Reason.SOLVED, 2))
+    assert [visit.row_kind(i) for i in range(4)] == ["plain", "plain", "plain", "hinted"]
+    assert {VISITS[1].row_kind(i) for i in range(4)} == {"hinted"}
+    luffy = Group(0, (Rollout(0.0, False, 9), Rollout(1.0, True, 5, reference=True)))
+    assert Visit("y", (0,), (luffy,), Decision(Action.ACCEPT, Reason.SINGLE_GROUP, 0)).row_kind(1) == "reference"
+
+
+def test_the_policy_is_measured_on_all_rollouts_without_a_hint():
+    """Two groups without a hint, one of them discarded, one with a reference; a hinted group does not count."""
+    discarded = Group(0, (Rollout(0.0, False, 10, logprob=-5.0), Rollout(0.0, False, 30, logprob=-11.0)))
+    hinted = Group(1, (Rollout(1.0, True, 99, logprob=-99.0),), "h")
+    referenced = Group(0, (Rollout(1.0, True, 10, logprob=-4.0), Rollout(1.0, True, 500, reference=True)))
+    visits = [
+        Visit("a", (0, 1), (discarded, hinted), Decision(Action.ACCEPT, Reason.SOLVED, 1)),
+        Visit("b", (0,), (referenced,), Decision(Action.ACCEPT, Reason.SINGLE_GROUP, 0)),
+    ]
+    found = policy_metrics(visits)
+    assert found == {"sage/policy/response_length": 50 / 3, "sage/policy/entropy": 20 / 50}
+    assert policy_metrics([]) == {}

@@ -18,7 +18,7 @@ from sage.metrics import visit_metrics
 from sage.records import Action, Decision, Group, HintRequest, Reason, RequestOutcome, Rollout, Visit
 from sage.report.history import read_history
 from sage.report.prompts import LONG_HINT, prompt_data
-from sage.report.runs import Problem, find_sources, logged_config, read_dumps
+from sage.report.runs import Problem, Source, find_sources, read_dumps, read_setup
 from sage.report.svg import thin, ticks
 from sage.state import VisitHistory
 
@@ -204,28 +204,34 @@ def test_bad_input_is_named(tmp_path, capsys):
 
 def test_a_verifier_that_is_not_here_is_replaced_and_named(tmp_path, capsys):
     run = write_run(tmp_path / "run", steps=2)
-    (run / "train.log").write_text("{'actor_rollout_ref': {}, 'sage': {'verifier': 'her_own.checks:Verifier'}}\n")
+    setup = {"config": {"sage": {"verifier": "her_own.checks:Verifier"}}, "versions": {"verl": "0.9.1"}}
+    (run / "sage_setup.json").write_text(json.dumps(setup))
     assert report(run, "--data", write_data(tmp_path / "train.parquet", 40), "--out", tmp_path / "x.html") == 0
     assert "exact comparison, since its verifier is not here: " in capsys.readouterr().out
     assert (tmp_path / "x.html").stat().st_size > 10_000
 
 
-def test_the_configuration_is_read_from_a_log(tmp_path):
-    log = tmp_path / "train.log"
-    prefix = "\x1b[36m(SageTaskRunner pid=7)\x1b[0m "
-    lines = [
-        "SAGE: schedule sage\n",
-        prefix + "{'actor_rollout_ref': {'rollout': {'n': 8,\n",
-        "\x1b[36m(Other pid=8)\x1b[0m noise}\n",
-        prefix + "                         'x': {'y': None}},\n",
-        prefix + "  'sage': {'max_level': 3}}}\n",
-        prefix + "step 1\n",
-    ]
-    log.write_text("".join(lines))
-    assert logged_config(log)["actor_rollout_ref"]["sage"] == {"max_level": 3}
-    log.write_text("".join(lines[:3]))
-    with pytest.raises(ValueError, match="no readable configuration"):
-        logged_config(log)
+def test_a_run_of_the_launch_scripts_is_one_run(tmp_path):
+    """They put checkpoints, history and setup into a folder of their own below the metrics."""
+    run = write_run(tmp_path / "runs/qwen2.5-7b_sage", prompts=4, steps=2, batch=4)
+    (below := run / "checkpoints").mkdir()
+    (run / "sage_history.jsonl").rename(below / "sage_history.jsonl")
+    (below / "sage_setup.json").write_text(json.dumps({"config": {"sage": {}}, "versions": {"verl": "0.9.1"}}))
+    for path in (tmp_path, run, below):
+        (source,) = find_sources([str(path)])
+        assert (source.method, source.path, source.state) == ("qwen2.5-7b_sage", run, below)
+    assert read_setup(source).versions == {"verl": "0.9.1"}
+    assert report(tmp_path, "--out", tmp_path / "x.html") == 0
+    page = (tmp_path / "x.html").read_text()
+    assert "0.9.1" in page and "Not known" not in page and "no prompts, hints or levels" not in page
+
+
+def test_a_setup_that_is_missing_or_damaged_is_named(tmp_path):
+    source = Source("sage", None, tmp_path)
+    assert "no sage_setup.json" in read_setup(source).missing[0]
+    (tmp_path / "sage_setup.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"sage_setup\.json: want config and versions"):
+        read_setup(source)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 45), (0, 3.6e-7), (-0.2, 0.3), (1, 500)])
