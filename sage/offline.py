@@ -1,7 +1,7 @@
 """Writing a hint file ahead of training: every prompt, every draw, every level, checked like an online hint.
 
 The file is JSONL and grows as hints come in, so that an interrupted run goes on where it was; what could not be written
-is in ``<file>.failures.jsonl`` with its reason, and is not tried again either.
+is in ``<file>.failures.jsonl`` with its reason, and is not tried again either, except where an endpoint did not answer.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ async def write_hints(
                 row = {"prompt_id": prompt.prompt_id, "level": level, "draw": draw}
                 if isinstance(hint, HintFailure):
                     counts[hint.value] += 1
-                    failed.write(json.dumps(row | {"failure": hint.value}) + "\n")
+                    if hint is not HintFailure.ENDPOINT:
+                        failed.write(json.dumps(row | {"failure": hint.value}) + "\n")
                 else:
                     counts["written"] += 1
                     hints.write(json.dumps(row | {"hint": hint.text}, ensure_ascii=False) + "\n")

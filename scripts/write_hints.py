@@ -103,7 +103,9 @@ async def run(args: argparse.Namespace, prompts: list[Prompt]) -> int:
             progress=bar.update,
         )
     print("  ".join(f"{name} {count}" for name, count in counts.items()), f"-> {args.out}")
-    return 0
+    if unanswered := counts[HintFailure.ENDPOINT.value]:
+        print(f"{args.model} did not answer for {unanswered} hints: run the same command again for those")
+    return int(unanswered > 0)
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ import yaml
 
 from sage.claims.gate import gate_parts
 from sage.claims.judge import Claim, Measure, Part, Record, Runs, compare, difference
+from sage.embedded.series import UNTIMED
 
 SETTINGS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("settings.yaml").read_text(encoding="utf-8"))
 MARGIN: float = SETTINGS["margins"]["accuracy"]
@@ -56,7 +57,7 @@ def better(runs: Runs, above: str, below: str, threshold: float = 0.0) -> Part:
 def timed(runs: Runs, above: str, below: str) -> Part:
     """Seconds in steps, relative, of runs in the same series; times of others are not comparable."""
     series = {m: {s: r["series"] for s, r in runs.get(m, {}).items()} for m in (above, below)}
-    seeds = {s for s, name in series[above].items() if series[below].get(s) == name not in SETTINGS["untimed"]}
+    seeds = {s for s, name in series[above].items() if series[below].get(s) == name not in UNTIMED}
     beside = {m: {s: runs[m][s] for s in seeds} for m in (above, below) if seeds}
     what = f"seconds in steps, {above} / {below}"
     return compare(beside, what, (above, below), lambda a, b: a["step_seconds"] / b["step_seconds"], 1.0)

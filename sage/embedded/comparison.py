@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from sage.embedded.series import UNTIMED
 from sage.embedded.tasks import KINDS
 from sage.tables.cells import estimate, label
 
@@ -26,20 +27,36 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
+def total(record: Mapping[str, Any]) -> int:
+    """Tokens that a run generated."""
+    return record["tokens"]["total"]
+
+
 def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """One row a method, over its seeds; seconds relative to the mean of GRPO's runs in the same series."""
+    """One row a method, over its seeds.
+
+    Seconds are relative to the mean of GRPO's runs in the same series, where that was quiet; tokens beyond those of
+    GRPO's run of the same seed are relative to what SAGE's run adds.
+    """
     rows = []
     series: dict[str, list[Mapping[str, Any]]] = {}
-    for record in runs.get("grpo", {}).values():
-        series.setdefault(record["series"], []).append(record)
+    grpo, sage = runs.get("grpo", {}), runs.get("sage", {})
+    for record in grpo.values():
+        if record["series"] not in UNTIMED:
+            series.setdefault(record["series"], []).append(record)
     for method, seeds in runs.items():
-        own = list(seeds.values())
+        own = [seeds[seed] for seed in sorted(seeds)]
         tokens = [r["tokens"] for r in own if "tokens" in r]
-        row: dict[str, Any] = {"method": method, "seeds": sorted(seeds)}
+        row: dict[str, Any] = {"method": method, "seeds": sorted(seeds), "steps": sorted({r["steps"] for r in own})}
         row |= {kind: [r["final"][kind] for r in own] for kind in KINDS}
         for key in ("never_solved", "hint_usage_last_quarter"):
             row[key] = [r[key] for r in own if key in r]
         kinds = dict.fromkeys(kind for t in tokens for kind in t)  # a record holds those known when it was made
+        row["extra_tokens_relative_to_sage"] = [
+            (total(seeds[s]) - total(grpo[s])) / (total(sage[s]) - total(grpo[s]))
+            for s in sorted(seeds.keys() & grpo.keys() & sage.keys())
+            if tokens and total(sage[s]) != total(grpo[s])
+        ]
         row["tokens"] = {kind: fmean(t.get(kind, 0) for t in tokens) for kind in kinds}
         for key, name in (("wall_seconds", "seconds"), ("step_seconds", "step_seconds")):
             beside = [
@@ -52,12 +69,13 @@ def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[st
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The comparison as a Markdown table."""
-    head = ["method", "seeds", *KINDS, "never solved", "hinted, last quarter", "tokens (k)", "of them"]
+    head = ["method", "seeds", "steps", *KINDS, "never solved", "hinted, last quarter", "tokens (k)", "of them"]
     head += ["step time / GRPO", "run time / GRPO"]
     lines = []
     for row in rows:
         tokens = row["tokens"]
-        cells = [row["method"], str(len(row["seeds"])), *(interval(row[kind]) for kind in KINDS)]
+        cells = [row["method"], str(len(row["seeds"])), " / ".join(map(str, row["steps"]))]
+        cells += [interval(row[kind]) for kind in KINDS]
         cells += [interval(row["never_solved"]), interval(row["hint_usage_last_quarter"])]
         cells += [f"{tokens['total'] / 1000:.0f}" if tokens else "missing"]
         cells += [" / ".join(f"{tokens[kind] / 1000:.0f}" for kind in TOKENS) if tokens else "missing"]
@@ -71,16 +89,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def brief_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The comparison for a reader in a hurry; tokens also as what a method adds to GRPO's, of what SAGE adds."""
-    totals = {row["method"]: row["tokens"]["total"] for row in rows if row["tokens"]}
+    """The comparison for a reader in a hurry."""
     lines = []
     for row in rows:
         name = row["method"]
         cells = [f"{label(name)} (`{name}`)", str(len(row["seeds"])), *(interval(row[kind]) for kind in KINDS)]
         cells += [interval(row["never_solved"]) if row["never_solved"] else ""]
-        cells += [f"{totals[name] / 1000:.0f}k" if name in totals else ""]
-        extra = ""
-        if name in totals and {"grpo", "sage"} <= set(totals):
-            extra = f"{(totals[name] - totals['grpo']) / (totals['sage'] - totals['grpo']):.2f}"
-        lines.append([*cells, extra])
+        cells += [f"{row['tokens']['total'] / 1000:.0f}k" if row["tokens"] else ""]
+        extra = row["extra_tokens_relative_to_sage"]
+        lines.append([*cells, f"{fmean(extra):.2f}" if extra else ""])
     return markdown(["method", "seeds", *KINDS, "never solved", "tokens", "extra tokens / SAGE's"], lines)

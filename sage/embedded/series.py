@@ -77,6 +77,9 @@ METHODS: dict[str, list[str]] = {
 LONGER = {"grpo-longer": {"opchain": 80, "wheels": 110}}
 """Rows with other than `STEPS` steps, by task: GRPO with about the tokens that SAGE generates in `STEPS`."""
 
+UNTIMED = ("busy", "pairs")
+"""Series made while other work ran on the machine: their times are not compared."""
+
 
 def task_config(task: str) -> dict[str, Any]:
     """What a task sets in the recipe's configuration."""

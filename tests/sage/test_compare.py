@@ -16,6 +16,7 @@ def record(method, seed, hard, seconds, series="s"):
     return {
         "method": method,
         "seed": seed,
+        "steps": 45,
         "series": series,
         "final": {"easy": 0.9, "medium": 0.2, "hard": hard},
         "never_solved": 0.1,
@@ -32,7 +33,7 @@ def results(tmp_path):
         store.save(tmp_path, record("grpo", seed, 0.01, 100))
         store.save(tmp_path, record("sage", seed, hard, 150 + seed * 50, series="s" if seed else "another machine"))
     final = {"easy": 1, "medium": 0.5, "hard": 0.3}
-    store.save(tmp_path, {"method": "sft", "seed": 0, "series": "s", "final": final, "wall_seconds": 9})
+    store.save(tmp_path, {"method": "sft", "seed": 0, "steps": 45, "series": "s", "final": final, "wall_seconds": 9})
     return store.load(tmp_path, METHODS)
 
 
@@ -41,6 +42,7 @@ def test_rows_are_over_seeds_and_times_within_a_series(results):
     assert list(rows) == ["grpo", "sft", "sage"], "in the order of METHODS"
     assert rows["sage"]["hard"] == [0.2, 0.3] and rows["sage"]["seeds"] == [0, 1]
     assert rows["sage"]["seconds_relative_to_grpo"] == [2.0], "seed 0 ran in another series"
+    assert rows["sage"]["steps"] == [45]
     assert rows["sft"]["tokens"] == {} and json.dumps(list(rows.values()))
 
 

@@ -106,6 +106,19 @@ def test_a_hint_file_is_written_resumed_and_read_back(tmp_path):
     assert len(already_done(path)) == 30 and failures_path(path).read_text().count("leak") == 6
 
 
+def test_what_an_endpoint_did_not_answer_is_asked_again(tmp_path):
+    answers = iter([HintFailure.ENDPOINT] * 3)
+
+    async def ask(prompt, level, seed):
+        return next(answers, Reply(f"{prompt.prompt_id} {level}", 3, 0.0))
+
+    path = tmp_path / "hints.jsonl"
+    first = run(path, ask, draws=1)
+    missing = first["endpoint"]
+    assert missing >= 3 and first["written"] == 15 - missing and failures_path(path).read_text() == ""
+    assert run(path, ask, draws=1) == {"before": 15 - missing, "written": missing}
+
+
 class Server(BaseHTTPRequestHandler):
     """Answers like an OpenAI-compatible server, from a list of statuses."""
 
