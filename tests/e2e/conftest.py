@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
 from sage.embedded.build_data import build
-from sage.records import Visit
+from sage.records import Action, Visit
 from sage.schedule import Schedule
 from sage.state import StateStore
 
@@ -86,12 +87,22 @@ def train_in_two(folder: Path, data: Path, *overrides: str) -> Run:
     return train(folder, data, *overrides)
 
 
+def check_decisions(visit: Visit, schedule: Schedule) -> None:
+    """The schedule decides again as it did, given the same outcomes."""
+    for group, after in zip_longest(visit.groups, visit.groups[1:]):
+        decision = schedule.after_group(group, visit.plan)
+        if after is not None and not visit.failures:
+            assert (decision.action, decision.level) == (Action.RAISE, after.level)
+    assert visit.failures or decision == visit.decision
+
+
 def check_memory(run: Run, schedule: Schedule, steps: int, saved: int) -> None:
     """Every plan follows from the visits before it, across a resume, and the checkpoint's state is what they tell."""
     store = StateStore(schedule)
     for step in range(1, steps + 1):
         visits = visits_of(run, step).values()
         for visit in visits:
+            check_decisions(visit, schedule)
             assert visit.plan == store.plan(visit.prompt_id, step, (step - 1) / steps).levels, (step, visit.prompt_id)
         store.update(visits, step)
         if step == saved:

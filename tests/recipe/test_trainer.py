@@ -2,19 +2,24 @@
 
 import random
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
-from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage, get_adv_estimator_fn
+from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage, get_adv_estimator_fn, get_policy_loss_fn
 from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions
+from verl.workers.config import ActorConfig
 
 import recipe.sage.algorithm  # noqa: F401  (registers the estimator)
 from recipe.sage.trainer import check_groups
+from sage.advantage import group_advantages
 from sage.records import Action, Decision, Group, Reason, Rollout, Visit
 from sage.schedule import Luffy, Sage, ScafGrpo
 
+ROOT = Path(__file__).parents[2]
 SIZE = 8
 
 
@@ -134,3 +139,25 @@ def test_a_group_has_as_many_rows_as_the_schedule_says(schedule, level, action, 
         else:
             with pytest.raises(RuntimeError, match="rows by context"):
                 check_groups(["a"] * len(rows), rows, visit, schedule)
+
+
+def test_scaf_grpos_weights_by_hand():
+    """Seven failures and the hinted success: std sqrt(1/8 * 7/8), then ratios clipped at 1 +- 0.2 and their gradients."""
+    rewards = torch.tensor([0.0] * 7 + [1.0])
+    advantages = group_advantages(rewards, ["u"] * 8).unsqueeze(1)
+    assert advantages[:, 0].tolist() == pytest.approx([-1 / 7**0.5] * 7 + [7**0.5], rel=1e-4)
+    config = yaml.safe_load((ROOT / "recipe/sage/config/method/scaf-grpo.yaml").read_text())["actor_rollout_ref"][
+        "actor"
+    ]
+    actor = ActorConfig(strategy="fsdp", rollout_n=8, use_dynamic_bsz=True, clip_ratio_low=0.2, **config)
+    ratios = torch.tensor([[0.9], [0.7], [1.1], [1.3], [1.0], [1.0], [1.0], [1.5]])
+    log_probs = ratios.log().requires_grad_()
+    loss, _ = get_policy_loss_fn("vanilla")(
+        torch.zeros(8, 1), log_probs, advantages, torch.ones(8, 1), "token-mean", actor
+    )
+    # of a failure the larger loss counts, so a ratio below 0.8 is clipped; of the success one above 1.2
+    weights = [0.9, 0.8, 1.1, 1.3, 1.0, 1.0, 1.0]
+    assert loss.item() == pytest.approx((sum(weights) / 7**0.5 - 1.2 * 7**0.5) / 8, rel=1e-4)
+    loss.backward()
+    kept = [0.9, 0.0, 1.1, 1.3, 1.0, 1.0, 1.0]
+    assert (8 * log_probs.grad[:, 0]).tolist() == pytest.approx([w / 7**0.5 for w in kept] + [0.0], rel=1e-4)

@@ -148,8 +148,11 @@ def test_no_schedule_ever_leaves_the_levels(name, max_level, data):
         groups = []
         level = plan[0]
         while True:
-            groups.append(group(level, data.draw(st.integers(0, schedule.rollouts(level))), schedule.rollouts(level)))
+            size = schedule.probe(level, plan) or schedule.rollouts(level)
+            assert 0 < size <= 4 and size == (schedule.probe(level, plan) or schedule.rollouts(level))
+            groups.append(group(level, data.draw(st.integers(0, size)), size))
             decision = schedule.after_group(groups[-1], plan)
+            assert decision == schedule.after_group(groups[-1], plan), "pure"
             if decision.action is not Action.RAISE:
                 break
             assert level < decision.level <= max_level and decision.level in plan
@@ -157,7 +160,7 @@ def test_no_schedule_ever_leaves_the_levels(name, max_level, data):
         seen = Visit("p", plan, tuple(groups), decision)
         calibration.update([seen], step)
         after = schedule.next_level(kept, seen)
-        assert 0 <= after <= max_level
+        assert 0 <= after <= max_level and after == schedule.next_level(kept, seen)
         kept = PromptState(after, step + 1, (4,) * (max_level + 1), (0,) * (max_level + 1))
 
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sage.records import Action, Decision, Group, PromptState, Reason, Rollout, Visit
-from sage.schedule import SCHEDULES, Sage, SageCalibrated
+from sage.schedule import SCHEDULES, Sage, SageCalibrated, Schedule
 from sage.state import StateStore, VisitHistory
 
 
@@ -24,17 +24,29 @@ def visit(prompt_id: str, outcomes: list[tuple[int, int]], hint: str = "h") -> V
     )
 
 
-def draw_step(store: StateStore, rng: random.Random, step: int) -> list[Visit]:
-    ids = rng.sample(range(40), 8)
-    visits = []
-    for i in ids:
-        outcomes = []
-        for level in store.plan(f"id{i}", step, 0.5).levels:
-            outcomes.append((level, rng.choice([0, 0, 1, 4])))
-            if outcomes[-1][1]:
-                break
-        visits.append(visit(f"id{i}", outcomes))
-    return visits
+def roll_out(schedule: Schedule, prompt_id: str, plan: tuple[int, ...], rng: random.Random) -> Visit:
+    """A visit as the rollout worker makes it, with drawn outcomes."""
+    groups: list[Group] = []
+    level = plan[0]
+    while True:
+        size = schedule.rollouts(level)
+        correct = [True] * rng.choice([0, 0, 1, size]) + [False] * size
+        correct = rng.sample(correct[:size], size)
+        probed = schedule.probe(level, plan)
+        if probed and not any(correct[:probed]):
+            correct = correct[:probed]
+        rollouts = [Rollout(float(c), c, 3) for c in correct]
+        rollouts += [Rollout(1.0, True, 3, reference=True)] * schedule.references
+        groups.append(Group(level, tuple(rollouts), f"h{level}" if level else None))
+        decision = schedule.after_group(groups[-1], plan)
+        if decision.action is not Action.RAISE:
+            return Visit(prompt_id, plan, tuple(groups), decision)
+        level = decision.level
+
+
+def draw_step(store: StateStore, rng: random.Random, step: int, steps: int) -> list[Visit]:
+    ids = [f"id{i}" for i in rng.sample(range(40), 8)]
+    return [roll_out(store.schedule, i, store.plan(i, step, step / steps).levels, rng) for i in ids]
 
 
 def test_update_counts_every_group_and_keeps_the_last_hint():
@@ -57,7 +69,7 @@ def test_state_does_not_depend_on_the_order_of_a_batch(schedule):
     one, two = StateStore(schedule), StateStore(schedule)
     rng, shuffle = random.Random(1), random.Random(2)
     for step in range(30):
-        visits = draw_step(one, rng, step)
+        visits = draw_step(one, rng, step, 30)
         one.update(visits, step)
         shuffle.shuffle(visits)
         two.update(visits, step)
@@ -71,12 +83,12 @@ def test_a_resumed_run_has_the_state_of_an_unbroken_one(schedule, tmp_path):
         if step == 10:
             unbroken.save(tmp_path / "state.parquet", {"step": step})
             rng_state = rng.getstate()
-        unbroken.update(draw_step(unbroken, rng, step), step)
+        unbroken.update(draw_step(unbroken, rng, step, 20), step)
     resumed, rng = StateStore(schedule), random.Random()
     assert resumed.load(tmp_path / "state.parquet") == {"step": 10}
     rng.setstate(rng_state)
     for step in range(10, 20):
-        resumed.update(draw_step(resumed, rng, step), step)
+        resumed.update(draw_step(resumed, rng, step, 20), step)
     assert resumed.prompts == unbroken.prompts and resumed.calibration == unbroken.calibration
 
 
