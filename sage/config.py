@@ -64,7 +64,7 @@ class SageConfig:
                 raise ValueError(f"sage.{key} is unknown; the keys are {', '.join(known)}")
         for key in known:
             if key not in values or values[key] is None:
-                raise ValueError(f"sage.{key} is missing; see recipe/sage/config/sage_trainer.yaml for its default")
+                raise ValueError(f"sage.{key} is missing; see recipe/sage/config/sage.yaml for its default")
         kinds: dict[Any, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
         for key, kind in known.items():
             if not isinstance(values[key], kinds[kind]) or (isinstance(values[key], bool) and kind != "bool"):

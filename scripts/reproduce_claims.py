@@ -76,7 +76,7 @@ def make_runs(tasks: Sequence[str], work: Path, series: str) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", action="store_true", help="print the table (the default unless --json is given)")
+    parser.add_argument("--table", action="store_true", help="print the table (the default without --json, --docs)")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--json", type=Path, help="write the verdicts and their numbers to this file")
     parser.add_argument("--run", action="store_true", help="make the runs that are missing, seed by seed")
@@ -89,12 +89,12 @@ def main() -> int:
         for path, text in pages().items():
             path.write_text(text, encoding="utf-8")
             print(f"written: {path.relative_to(ROOT)}")
-        return int(failed)
     judged = {task: judge(task) for task in args.tasks}
-    if args.table or not args.json:
+    printed = args.table or not (args.json or args.docs)
+    if printed:
         print(claims_table({task: found.claims for task, found in judged.items()}))
     for task, found in judged.items():
-        if found.gate and (args.table or not args.json):
+        if found.gate and printed:
             print(f"\nC10 by hint level, {task}:\n\n{gate_table(found.gate)}")
         name_missing(task, wanted_seeds())
     if args.json:

@@ -131,4 +131,4 @@ def _dead_groups(config: DictConfig, sage: SageConfig) -> str:
         return "  dead   groups of equal rewards are trained on like others (sage.skip_dead_groups=false)"
     if reason := why_not_skip(config):
         return f"  dead   groups of equal rewards are trained on like others, since skipping would change {reason}"
-    return "  dead   groups of equal rewards skip log-probs, forward and backward; the gradients stay the same"
+    return "  dead   groups of equal rewards skip log-probs, forward and backward; the others' gradients stay the same"

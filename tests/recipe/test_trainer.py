@@ -142,14 +142,13 @@ def test_a_group_has_as_many_rows_as_the_schedule_says(schedule, level, action, 
 
 
 def test_scaf_grpos_weights_by_hand():
-    """Seven failures and the hinted success: std sqrt(1/8 * 7/8), then ratios clipped at 1 +- 0.2 and their gradients."""
+    """Seven failures and the hinted success: std sqrt(1/8 * 7/8); ratios clipped at 1 +- 0.2, and the gradients."""
     rewards = torch.tensor([0.0] * 7 + [1.0])
     advantages = group_advantages(rewards, ["u"] * 8).unsqueeze(1)
     assert advantages[:, 0].tolist() == pytest.approx([-1 / 7**0.5] * 7 + [7**0.5], rel=1e-4)
-    config = yaml.safe_load((ROOT / "recipe/sage/config/method/scaf-grpo.yaml").read_text())["actor_rollout_ref"][
-        "actor"
-    ]
-    actor = ActorConfig(strategy="fsdp", rollout_n=8, use_dynamic_bsz=True, clip_ratio_low=0.2, **config)
+    method = yaml.safe_load((ROOT / "recipe/sage/config/method/scaf-grpo.yaml").read_text())
+    clips = method["actor_rollout_ref"]["actor"]
+    actor = ActorConfig(strategy="fsdp", rollout_n=8, use_dynamic_bsz=True, clip_ratio_low=0.2, **clips)
     ratios = torch.tensor([[0.9], [0.7], [1.1], [1.3], [1.0], [1.0], [1.0], [1.5]])
     log_probs = ratios.log().requires_grad_()
     loss, _ = get_policy_loss_fn("vanilla")(
