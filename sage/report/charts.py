@@ -113,8 +113,8 @@ def comparison(runs: Mapping[str, Sequence[Run]]) -> str:
         panel("Advantage energy of trained groups (Eq. 6)", curve("sage/groups/energy"), as_percent=False),
         panel("Tokens generated so far", total_tokens, as_percent=False, smoothed=False),
         panel("Seconds of a step", curve("timing_s/step"), as_percent=False),
-        panel("Entropy, rows without a hint (nats)", curve("sage/entropy/plain"), as_percent=False),
-        panel("Response length, rows without a hint (tokens)", curve("sage/response_length/plain"), as_percent=False),
+        panel("Entropy, all rollouts without a hint (nats)", curve("sage/policy/entropy"), as_percent=False),
+        panel("Length, all rollouts without a hint (tokens)", curve("sage/policy/response_length"), as_percent=False),
     ]
     names = [Series(label(m), *styles[m][:1], (), styles[m][1]) for m in runs]
     return legend(names) + grid(panels)
@@ -165,8 +165,8 @@ def of_run(run: Run) -> str:
             stack_chart("Wall seconds of a step, by phase", steps, layers(phases)),
             stack_chart("Hint requests of a step, by outcome", steps, layers(
                 {f"sage/hint_requests/{o}": (o.replace("_", " "), c) for o, c in OUTCOMES.items()})),
-            two("Entropy (nats)", "sage/entropy"),
-            two("Response length (tokens)", "sage/response_length"),
+            two("Entropy of rows trained on (nats)", "sage/entropy"),
+            two("Length of rows trained on (tokens)", "sage/response_length"),
             two("Mean |p rollout − p actor|", "sage/rollout_probs_diff_mean"),
         ]
     )  # fmt: skip

@@ -113,8 +113,8 @@ def figure_2(results: Results, models: Sequence[str], name: str) -> Figure:
 def figure_4(results: Results, models: Sequence[str], name: str) -> Figure:
     """Fig. 4: entropy, response length and reward in training."""
     rows = {
-        "entropy, nats": plain("sage/entropy/plain"),
-        "response length, tokens": plain("sage/response_length/plain"),
+        "entropy, nats": plain("sage/policy/entropy"),
+        "response length, tokens": plain("sage/policy/response_length"),
         "training reward": plain("sage/groups/accuracy"),
     }
     wide = len(models) == 1
@@ -122,7 +122,7 @@ def figure_4(results: Results, models: Sequence[str], name: str) -> Figure:
     canvas = Canvas(figsize=size, layout="constrained")
     figure = Figure(name, "Figure 4", "Training dynamics", canvas)
     figure.notes.append(
-        "Entropy and length: rows without a hint, in groups with a signal. Reward: groups trained on, hints included. "
+        "Entropy and length: all rollouts without a hint, trained on or not. Reward: groups trained on, with hints. "
         "Lines: running mean over a tenth of the steps; band: range of the seeds."
     )
     grid = canvas.subplots(*((1, 3) if wide else (3, len(models))), squeeze=False)

@@ -44,8 +44,8 @@ def write_metrics(folder, steps, name="metrics.jsonl", first=1, **shift):
             "sage/hint_usage": hinted,
             **{f"sage/prompts/level_{level}": 128 * hinted / 3 for level in (1, 2, 3)},
             "sage/groups/accuracy": 0.2 + shift.get("solved", 0.5) * part / 2 + 0.05 * (step % 3),
-            "sage/entropy/plain": 0.5 - 0.3 * part + 0.03 * (step % 5),
-            "sage/response_length/plain": 900 + 400 * part * shift.get("solved", 0.5),
+            "sage/policy/entropy": 0.5 - 0.3 * part + 0.03 * (step % 5),
+            "sage/policy/response_length": 900 + 400 * part * shift.get("solved", 0.5),
         }
         if step % 10 == 0:
             data |= {"val-core/aime24/acc/mean@16": 0.1 + 0.1 * part, "val-core/math500/acc/mean@16": 0.4 + 0.1 * part}

@@ -68,7 +68,7 @@ def test_what_was_not_logged_is_named_and_marked(tmp_path):
     write_metrics(tmp_path / "own/grpo", 10)
     lines = [json.loads(line) for line in (tmp_path / "own/grpo/metrics.jsonl").read_text().splitlines()]
     for line in lines:
-        del line["data"]["sage/entropy/plain"]
+        del line["data"]["sage/policy/entropy"]
     (tmp_path / "own/grpo/metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     figure = draw(tmp_path, "figure4", "_own")
     assert figure.missing["entropy, nats: not logged"] == ["own/grpo"]
