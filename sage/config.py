@@ -18,7 +18,7 @@ class SageConfig:
     """Settings of the method."""
 
     schedule: str
-    """A name in `sage.schedule.SCHEDULES`, or ``package.module:Class``."""
+    """A name in `sage.schedule.SCHEDULES`, ``package.module:Class`` or ``path/to/file.py:Class``."""
     max_level: int
     """L, the strongest hint level, 1 to 3."""
     alpha: float
@@ -36,7 +36,7 @@ class SageConfig:
     leak: str
     """``refuse`` or ``redact`` a hint that states the final answer."""
     verifier: str
-    """``math``, ``exact``, or ``package.module:name`` of a `sage.verify.Verifier`."""
+    """``math``, ``exact``, or ``package.module:name``, ``path/to/file.py:name`` of a `sage.verify.Verifier`."""
     prompts: str
     """``math`` or the path of a YAML file (see `sage.prompts.PromptTemplates`)."""
     solved_key: str

@@ -7,7 +7,6 @@ tests and a simulator. To add one, subclass `Schedule` and name it in `SCHEDULES
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from functools import partial
 from typing import ClassVar
 
 from sage.calibration import Forecast
+from sage.outside import load_object
 from sage.records import PERMANENT_FAILURES, Action, Decision, Group, HintFailure, PromptState, Reason, Visit
 
 Plan = tuple[int, ...]
@@ -244,20 +244,16 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def load_schedule(spec: str) -> Callable[..., Schedule]:
-    """A schedule's factory by its name, or by ``package.module:Class``.
+    """A schedule's factory by its name, or by ``package.module:Class`` or ``path/to/file.py:Class``.
 
     Raises:
         ValueError: there is no such schedule.
     """
     if ":" not in spec:
         if spec not in SCHEDULES:
-            raise ValueError(f"must be one of {', '.join(SCHEDULES)}, or package.module:Class")
+            raise ValueError(f"must be one of {', '.join(SCHEDULES)}, package.module:Class or path/to/file.py:Class")
         return SCHEDULES[spec]
-    module, _, name = spec.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot be imported: {error}") from error
+    found = load_object(spec)
     if not (isinstance(found, type) and issubclass(found, Schedule)):
         raise ValueError("is not a subclass of sage.schedule.Schedule")
     return found

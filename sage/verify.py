@@ -6,7 +6,6 @@ open. Bare answers are compared in this process, and only where that is harmless
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import threading
@@ -28,6 +27,7 @@ from sage.answers import (
     stated_choice,
 )
 from sage.grading import GradingPool, available_cores, math_verify_says
+from sage.outside import load_object
 
 
 class Verifier(Protocol):
@@ -150,7 +150,8 @@ def load_verifier(spec: str, processes: int | None = None) -> Verifier:
     """The verifier that a config names.
 
     Args:
-        spec: ``math``, ``exact``, or ``package.module:attribute``, a class without required arguments or an instance.
+        spec: ``math``, ``exact``, or ``package.module:name`` or ``path/to/file.py:name`` of a class without required
+            arguments or of an instance.
         processes: grading processes of ``math``; by default one for each available core.
 
     Raises:
@@ -160,23 +161,16 @@ def load_verifier(spec: str, processes: int | None = None) -> Verifier:
         return MathVerifier(processes=processes)
     if spec == "exact":
         return ExactVerifier()
-    module_name, colon, attribute = spec.partition(":")
-    if not (module_name and colon and attribute):
-        raise ValueError(f"sage.verifier={spec}: use math, exact or package.module:attribute")
+    if ":" not in spec:
+        raise ValueError(f"sage.verifier={spec}: use math, exact, package.module:name or path/to/file.py:name")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise ValueError(
-            f"sage.verifier={spec}: {module_name} cannot be imported ({error}); correct the name or set PYTHONPATH"
-        ) from error
-    except AttributeError as error:
-        raise ValueError(
-            f"sage.verifier={spec}: {module_name} has no {attribute}; correct the part after ':'"
-        ) from error
+        found = load_object(spec)
+    except ValueError as error:
+        raise ValueError(f"sage.verifier={spec}: {error}") from error
     verifier = found() if isinstance(found, type) else found
     for method in ("is_correct", "same_answer"):
         if not callable(getattr(verifier, method, None)):
-            raise ValueError(f"sage.verifier={spec}: {attribute} lacks the method {method}; see sage.verify.Verifier")
+            raise ValueError(f"sage.verifier={spec}: it lacks the method {method}; see sage.verify.Verifier")
     return verifier
 
 

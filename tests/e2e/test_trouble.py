@@ -20,13 +20,15 @@ def test_a_step_without_a_readable_hint_a_raising_verifier_and_a_missing_solutio
     refused = rows[5]["prompt_id"]
     rows[5]["reward_model"]["ground_truth"] = "raise"
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
+    (tmp_path / "hers.py").write_text("from sage.schedule import Sage\n\n\nclass Hers(Sage):\n    pass\n")
     run = train(
         tmp_path / "run",
         tmp_path,
         "trainer.total_training_steps=1",
         "sage.hint_request=json",
         "sage.hint_max_tokens=3",  # every JSON answer is cut before its first hint ends
-        "sage.verifier=tests.e2e.raising_verifier:RaisingVerifier",
+        "sage.verifier=tests/e2e/raising_verifier.py:RaisingVerifier",
+        f"sage.schedule={tmp_path}/hers.py:Hers",
     )
     data = run.metrics[1]
     assert data["sage/skipped/verifier_error"] == 1 and data["sage/skipped/rollout_error"] == 0

@@ -182,6 +182,10 @@ def test_relative_paths_become_absolute(data, monkeypatch):
     relative = composed(overrides("qwen2.5-7b/run_grpo.sh", data, TRAIN_FILE="train.parquet", OUTPUT_DIR="out"))
     assert relative.data.train_files == run.data.train_files == f"{data}/train.parquet"
     assert relative.trainer.default_local_dir == f"{data}/out/checkpoints"
+    (data / "mine.py").touch()
+    relative = composed(overrides("qwen2.5-7b/run_grpo.sh", data, "sage.verifier=mine.py:V", "sage.schedule=sage"))
+    make_paths_absolute(relative)
+    assert (relative.sage.verifier, relative.sage.schedule) == (f"{data}/mine.py:V", "sage")
     several = composed(overrides("qwen2.5-7b/run_grpo.sh", data, TRAIN_FILE="[/a.parquet,/b.parquet]"))
     assert several.data.train_files == ["/a.parquet", "/b.parquet"]
 

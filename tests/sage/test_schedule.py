@@ -179,7 +179,14 @@ def test_a_missing_hint_never_leaves_a_prompt_without_a_group(name, failure):
         assert after == (Decision(Action.GIVE_UP, Reason.HINT_MISSING, kept) if stops else raised)
 
 
-def test_a_schedule_can_come_from_outside():
+def test_a_schedule_can_come_from_outside(tmp_path):
     assert load_schedule("sage.schedule:Sage") is Sage
-    with pytest.raises(ValueError, match="cannot be imported"):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\nfrom sage.schedule import Sage\n\n"
+        "@dataclass(frozen=True)\nclass Mine(Sage):\n    extra: int = 5\n"
+    )
+    found = load_schedule(f"{tmp_path}/mine.py:Mine")
+    assert issubclass(found, Sage) and found(max_level=2).extra == 5
+    assert load_schedule(f"{tmp_path}/mine.py:Mine") is found
+    with pytest.raises(ValueError, match="correct the part after"):
         load_schedule("sage.schedule:Nothing")

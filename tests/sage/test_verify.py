@@ -269,8 +269,9 @@ def test_load_verifier_finds_built_in_and_outside_ones() -> None:
 @pytest.mark.parametrize(
     ("spec", "advice"),
     [
-        ("maths", "use math, exact or"),
-        ("a:", "use math, exact or"),
+        ("maths", "use math, exact, package.module:name"),
+        ("a:", "path/to/file.py:name"),
+        ("a.py:b", "correct the name or set PYTHONPATH"),
         ("no_such_package.x:y", "correct the name or set PYTHONPATH"),
         ("sage.verify:Nothing", "correct the part after"),
         ("sage.verify:last_boxed", "lacks the method is_correct"),
