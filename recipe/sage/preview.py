@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 from verl.utils import hf_tokenizer
 
+from recipe.sage.encoding import encode_messages, encode_reference
 from recipe.sage.settings import check_run, model_length, training_files
 from sage.prompts import PromptTemplates
 from sage.records import HintFailure
@@ -31,7 +32,9 @@ class Preview:
         self.tokenizer = hf_tokenizer(config.actor_rollout_ref.model.path)
         self.templates = PromptTemplates.load(self.sage.prompts)
         self.template_kwargs = dict(config.data.get("apply_chat_template_kwargs", {}))
-        self.prompt_length = config.actor_rollout_ref.rollout.prompt_length
+        rollout = config.actor_rollout_ref.rollout
+        self.prompt_length, self.response_length = rollout.prompt_length, rollout.response_length
+        self.references = self.sage.make_schedule(rollout.n).references
         self.model_length = model_length(config)
         source = self.sage.open_hint_source()
         self.hints = source if isinstance(source, HintFile) else None
@@ -46,7 +49,14 @@ class Preview:
 
     def length(self, messages: Sequence[dict[str, str]]) -> int:
         """Tokens of the rendered messages."""
-        return len(self.tokenizer(self.render(messages), add_special_tokens=False)["input_ids"])
+        return len(encode_messages(self.tokenizer, messages, self.template_kwargs))
+
+    def lengths(self, row: dict[str, Any]) -> dict[str, int]:
+        """Tokens of each context of a row, and of its reference solution where the method trains on it."""
+        found = {kind: self.length(messages) for kind, messages in self.contexts(row).items()}
+        if self.references and (ids := encode_reference(self.tokenizer, row)) is not None:
+            found["reference"] = len(ids)
+        return found
 
     def contexts(self, row: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
         """The messages of each context of a row."""
@@ -58,12 +68,17 @@ class Preview:
         if self.sage.uses_hints:
             if not self.hints and row["solution"]:
                 contexts["hint request"] = self.templates.hint_request(row["problem"], row["solution"], asked)
-            contexts["hinted"] = self.templates.hinted_messages(list(row["prompt"]), row["problem"], hint)
+            if self.hints or row["solution"]:
+                contexts["hinted"] = self.templates.hinted_messages(list(row["prompt"]), row["problem"], hint)
         return contexts
 
     def limit(self, kind: str) -> int:
         """Longest context of a kind, in tokens."""
-        return self.model_length - self.sage.hint_max_tokens if kind == "hint request" else self.prompt_length
+        limits = {
+            "hint request": self.model_length - self.sage.hint_max_tokens,
+            "reference": self.response_length,
+        }
+        return limits.get(kind, self.prompt_length)
 
     def show(self, row: dict[str, Any]) -> str:
         """A row's contexts as text."""
@@ -77,9 +92,13 @@ class Preview:
         """How many rows exceed a limit, by kind of context."""
         lengths: dict[str, list[int]] = {}
         for row in rows:
-            for kind, messages in self.contexts(row).items():
-                lengths.setdefault(kind, []).append(self.length(messages))
-        effect = {"hint request": "get no hint (counted as solution_too_long)", "hinted": "leave no room for a hint"}
+            for kind, length in self.lengths(row).items():
+                lengths.setdefault(kind, []).append(length)
+        effect = {
+            "hint request": "get no hint (counted as solution_too_long)",
+            "hinted": "leave no room for a hint",
+            "reference": "get a rollout in its place (counted as solution_too_long)",
+        }
         lines = [f"== all {len(rows)} rows"]
         for kind, values in lengths.items():
             over = sum(value > self.limit(kind) for value in values)
@@ -95,8 +114,11 @@ class Preview:
 def main(config: DictConfig) -> None:
     """Print the preview of a run."""
     preview = Preview(config)
-    columns = ["prompt_id", "problem", "solution", "prompt"]
-    rows = [row for file in training_files(config) for row in pq.read_table(file, columns=columns).to_pylist()]
+    wanted = {"prompt_id", "problem", "solution", "prompt", "reference_response"}
+    rows = []
+    for file in training_files(config):
+        columns = [name for name in pq.read_schema(file).names if name in wanted]
+        rows += pq.read_table(file, columns=columns).to_pylist()
     for row in rows[: OmegaConf.select(config, "preview.rows", default=2)]:
         print(preview.show(row))
     print(preview.count(rows))

@@ -25,11 +25,10 @@ from verl.experimental.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.agent_loop import DictConfigWrap
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
-from verl.utils.tokenizer import normalize_token_ids
-from verl.utils.tokenizer.chat_template import apply_chat_template
 from verl.workers.rollout.replica import TokenOutput
 
 from recipe.sage.channel import publish
+from recipe.sage.encoding import encode_messages, encode_reference
 from recipe.sage.settings import read_config
 from sage.hinting import HintWriter, request_seed
 from sage.prompts import PromptTemplates
@@ -176,10 +175,8 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
 
     def _reference(self, row: dict[str, Any]) -> list[int] | HintFailure:
         """Token ids of the reference solution as a rollout (LUFFY), or why there is none."""
-        text = row.get("reference_response") or row["solution"]
-        if not text:
+        if (ids := encode_reference(self.tokenizer, row)) is None:
             return HintFailure.NO_SOLUTION
-        ids = [*self.tokenizer.encode(text, add_special_tokens=False), self.tokenizer.eos_token_id]
         return ids if len(ids) <= self.rollout_config.response_length else HintFailure.SOLUTION_TOO_LONG
 
     async def _score_reference(self, ids: list[int], sibling: Session) -> Session:
@@ -250,14 +247,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         return {"priority": plan.priority} if self.rollout_config.scheduling_policy == "priority" else {}
 
     def _encode(self, messages: list[dict[str, str]]) -> list[int]:
-        ids = apply_chat_template(
-            self.tokenizer,
-            messages,
-            tokenize=True,
-            add_generation_prompt=True,
-            **self.config.data.get("apply_chat_template_kwargs", {}),
-        )
-        return normalize_token_ids(ids)
+        return encode_messages(self.tokenizer, messages, self.config.data.get("apply_chat_template_kwargs", {}))
 
     async def _ask(self, prompt: Prompt, plan: VisitPlan, step: int, level: int, attempt: int) -> Reply | HintFailure:
         """One hint request, with sampling parameters and a seed of its own (never the validation ones)."""

@@ -3,12 +3,15 @@
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
+from transformers import AutoTokenizer
 
 from examples.countdown import make_data
 from examples.countdown.verifier import CountdownVerifier
 from recipe.sage import preview
+from recipe.sage.encoding import encode_messages
 from sage.leak import find_leaks
 from sage.schedule import Outlook, load_schedule
 
@@ -46,13 +49,21 @@ def test_the_preview_shows_what_the_model_reads(tmp_path, monkeypatch, capsys):
     arguments = [f"data.train_files={tmp_path}/train.parquet", f"data.val_files={tmp_path}/val.parquet"]
     arguments += ["sage.verifier=examples.countdown.verifier:CountdownVerifier"]
     arguments += ["sage.prompts=examples/countdown/prompts.yaml"]
-    arguments += ["sage.schedule=examples.countdown.schedule:ZeroThenTop"]
     arguments += ["actor_rollout_ref.rollout.max_model_len=256", "data.train_batch_size=16"]
     with initialize_config_dir(str(ROOT / "recipe/sage/config"), version_base=None):
-        preview.main(compose("tiny_cpu", arguments))
-    text = capsys.readouterr().out
+        preview.main(compose("tiny_cpu", [*arguments, "sage.schedule=examples.countdown.schedule:ZeroThenTop"]))
+        text = capsys.readouterr().out
+        preview.main(compose("tiny_cpu", [*arguments, "method=luffy"]))
+        luffy = capsys.readouterr().out
+    assert "-- reference: 20 rows" in luffy and "-- reference" not in text and "hinted" not in luffy
     assert text.count("== countdown/train/") == 2 and text.count("-- plain:") == 3
     assert "<|user|>Use " in text and "A hint: (the hint)<|end|><|assistant|>" in text and "strength 1" in text
+    plain = text.split("-- plain: ")[1].split("\n-- hint request")[0]
+    length, rendered = plain.split("\n", 1)
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "examples/opchain_base")
+    row = pq.read_table(tmp_path / "train.parquet").to_pylist()[0]
+    ids = encode_messages(tokenizer, row["prompt"], {})
+    assert tokenizer.decode(ids) == rendered and int(length.split()[0]) == len(ids), "as the rollout worker encodes it"
     assert (
         "== all 20 rows" in text and "20 too long, which end the run unless data.filter_overlong_prompts=true" in text
     )

@@ -1,0 +1,21 @@
+"""Token ids of messages and references, the same for the rollout worker and the preview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from verl.utils.tokenizer import normalize_token_ids
+from verl.utils.tokenizer.chat_template import apply_chat_template
+
+
+def encode_messages(tokenizer: Any, messages: Sequence[dict[str, str]], options: Mapping[str, Any]) -> list[int]:
+    """Messages as the model reads them; ``options`` are ``data.apply_chat_template_kwargs``."""
+    ids = apply_chat_template(tokenizer, list(messages), tokenize=True, add_generation_prompt=True, **options)
+    return normalize_token_ids(ids)
+
+
+def encode_reference(tokenizer: Any, row: Mapping[str, Any]) -> list[int] | None:
+    """A row's reference solution as a rollout (LUFFY); None where it has none."""
+    text = row.get("reference_response") or row["solution"]
+    return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id] if text else None
