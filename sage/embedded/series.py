@@ -233,7 +233,7 @@ def read_run(folder: Path, seed: int) -> dict[str, Any]:
     bins = measure(read_history(folder / HISTORY_FILE))
     return summarize(folder / "metrics.jsonl", seed) | {
         "curves": store.curves(folder / "metrics.jsonl"),
-        "gate": [{k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(b).items()} for b in bins],
+        "gate": [{k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(b).items()} for b in bins],
     }
 
 

@@ -17,8 +17,6 @@ CURVES = (
     "sage/prompts/level_3",
     "sage/never_solved",
     "sage/never_solved_plain",
-    "sage/entropy/plain",
-    "sage/response_length/plain",
     "sage/policy/entropy",
     "sage/policy/response_length",
     "timing_s/step",
@@ -30,11 +28,14 @@ CURVES = (
 
 
 def curves(metrics: Path) -> dict[str, list[float | None]]:
-    """Course of each of `CURVES` over the training steps of a metrics.jsonl, rounded; None where it was not logged."""
+    """Course of each of `CURVES` over the training steps of a metrics.jsonl; None where it was not logged.
+
+    Values have three significant digits: all records of all rows are to stay below a megabyte.
+    """
     records = [json.loads(line)["data"] for line in metrics.read_text(encoding="utf-8").splitlines()]
     steps = [data for data in records if "sage/prompts" in data]
     found = {name: [data.get(name) for data in steps] for name in CURVES}
-    rounded = {name: [None if v is None else float(f"{v:.4g}") for v in values] for name, values in found.items()}
+    rounded = {name: [None if v is None else float(f"{v:.3g}") for v in values] for name, values in found.items()}
     return {name: values for name, values in rounded.items() if any(v is not None for v in values)}
 
 
