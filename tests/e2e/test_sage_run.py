@@ -1,6 +1,7 @@
 """SAGE on two data-parallel ranks and two rollout workers: attribution, contexts, metrics, state, resume."""
 
 import json
+import re
 import shutil
 from collections import Counter, defaultdict
 
@@ -12,7 +13,7 @@ from sage.opchain.task import is_correct
 from sage.records import Visit
 from sage.schedule import Sage
 from sage.state import StateStore
-from tests.e2e.conftest import Run, train
+from tests.e2e.conftest import ROOT, Run, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
 OPTIONS = (
@@ -107,6 +108,13 @@ def test_metrics_add_up(run):
         assert sum(data[f"sage/tokens/{kind}"] for kind in rollouts) == tokens
         assert data["sage/hint_usage"] == 1 - levels[0] / 16
         assert data["sage/never_solved"] == replay(run.history, step).never_solved()
+
+
+def test_every_filter_of_the_docs_finds_a_metric(run):
+    text = (ROOT / "docs/report.md").read_text()
+    filters = [found.replace("\\|", "|") for found in re.findall(r"`(\^[^`]+)`", text)]
+    names = set().union(*run.metrics.values())
+    assert len(filters) > 8 and all(any(re.search(each, name) for name in names) for each in filters), filters
 
 
 def test_hints_were_written_by_the_policy_in_one_json_answer(run):
