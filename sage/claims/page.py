@@ -108,12 +108,21 @@ def tuning_table(task: str) -> str:
     return markdown(["method", "learning rate", "seed", *KINDS, "never solved", "tokens"], rows)
 
 
+def machine_time(judged: Mapping[str, Judged]) -> str:
+    """How many runs are recorded, how long they took, on what."""
+    records = [r for found in judged.values() for seeds in found.runs.values() for r in seeds.values()]
+    hours = sum(r["wall_seconds"] for r in records) / 3600
+    places = sorted({f"{r['cores']} cores" + (f" of {r['cpu']}" if r.get("cpu") else "") for r in records})
+    return f"{len(records)} runs, {hours:.1f} hours in all; {', '.join(places)}."
+
+
 def results_page(judged: Mapping[str, Judged]) -> str:
     """Everything that is recorded, by task."""
 
     def sections() -> Iterator[str]:
         yield "# Recorded runs"
         yield f"Made by `{COMMAND}` from the JSON files in these folders. A test checks that it is up to date."
+        yield machine_time(judged)
         for task, found in judged.items():
             yield f"## {task}: {STEPS} steps, no hints at the test"
             yield table(compare(found.runs))
@@ -135,7 +144,8 @@ def readme_block(judged: Mapping[str, Judged]) -> str:
     for task, found in judged.items():
         rows = compare({method: seeds for method, seeds in found.runs.items() if method in BRIEF})
         parts.append(f"**{task}**\n\n{brief_table(rows)}")
-    return "\n\n".join([*parts, brief_claims({task: found.claims for task, found in judged.items()})])
+    parts += [brief_claims({task: found.claims for task, found in judged.items()}), machine_time(judged)]
+    return "\n\n".join(parts)
 
 
 def with_block(readme: str, block: str) -> str:

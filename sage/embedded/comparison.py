@@ -62,7 +62,7 @@ def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[st
             beside = [
                 (r[key], fmean(g[key] for g in series[r["series"]])) for r in own if r["series"] in series and key in r
             ]
-            row[f"{name}_relative_to_grpo"] = [seconds / grpo for seconds, grpo in beside]
+            row[f"{name}_relative_to_grpo"] = [seconds / others for seconds, others in beside]
         rows.append(row)
     return rows
 

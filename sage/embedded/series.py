@@ -106,6 +106,12 @@ def code_version() -> str:
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
+def cpu_model() -> str:
+    """The processor's name; empty where Linux does not tell."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
+
+
 def write_teacher_hints(task: str, problems: Sequence[Problem], out: Path) -> None:
     """The hints of an ideal teacher: the checkpoint of each level."""
     lines = [
@@ -223,6 +229,7 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
         "series": series,
         "commit": commit,
         "cores": len(os.sched_getaffinity(0)),
+        "cpu": cpu_model(),
         "python": platform.python_version(),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
     }

@@ -152,7 +152,7 @@ def read_setup(source: Source) -> Setup:
     """
     if source.path.suffix == ".json":
         record = read_json(source.path)
-        keep = ("overrides", "series", "commit", "cores", "python")
+        keep = ("overrides", "series", "commit", "cores", "cpu", "python")
         return Setup({k: record[k] for k in keep if k in record}, record.get("versions", {}))
     path = source.state / SETUP_FILE
     if not path.exists():
