@@ -31,6 +31,8 @@ def accuracy(data: dict[str, float]) -> dict[str, float] | None:
 def summarize(path: Path, seed: int) -> dict[str, Any]:
     """Summary of one run from its metrics.jsonl and wall_seconds (of the whole command, start-up and tests included).
 
+    ``probs_diff_max`` is the largest |p_rollout - p_actor| of the whole run, of plain and of hinted rows.
+
     Raises:
         ValueError: the run has no evaluation before and after training.
     """
@@ -42,6 +44,10 @@ def summarize(path: Path, seed: int) -> dict[str, Any]:
     quarter = max(1, len(steps) // 4)
     usage = [s["sage/hint_usage"] for s in steps]
     tokens = {key.split("/")[-1]: int(sum(s[key] for s in steps)) for key in steps[0] if key.startswith("sage/tokens/")}
+    drift: dict[str, float] = {}
+    for key, value in ((k, v) for s in steps for k, v in s.items() if k.startswith("sage/rollout_probs_diff_max/")):
+        kind = key.rpartition("/")[2]
+        drift[kind] = max(drift.get(kind, 0.0), float(f"{value:.2g}"))
     return {
         "base": evaluations[0][1],
         "final": evaluations[-1][1],
@@ -49,6 +55,7 @@ def summarize(path: Path, seed: int) -> dict[str, Any]:
         "hint_usage_first_quarter": round(fmean(usage[:quarter]), 4),
         "hint_usage_last_quarter": round(fmean(usage[-quarter:]), 4),
         "tokens": tokens | {"total": sum(tokens.values())},
+        "probs_diff_max": {kind: drift[kind] for kind in sorted(drift)},
         "wall_seconds": int((path.parent / "wall_seconds").read_text()),
         "step_seconds": round(sum(s["timing_s/step"] for s in steps), 1),
         "steps": len(steps),

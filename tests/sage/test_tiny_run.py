@@ -23,6 +23,7 @@ def write_run(path: Path, steps: int, evaluations: dict[int, float]) -> Path:
                     "sage/never_solved": 0.5,
                     "sage/tokens/hint": 10.0,
                     "timing_s/step": 2.0,
+                    "sage/rollout_probs_diff_max/plain": step / 1000,
                 }
             if step in evaluations:
                 data |= {f"val-core/{kind}/acc/mean@1": evaluations[step] for kind in ("easy", "medium", "hard")}
@@ -35,6 +36,7 @@ def test_a_finished_run_is_summarized(tmp_path):
     assert run["base"]["hard"] == 0.1 and run["final"]["hard"] == 0.4 and run["seed"] == 3
     assert run["wall_seconds"] == 77 and run["step_seconds"] == 16.0
     assert run["tokens"]["hint"] == run["tokens"]["total"] == 80
+    assert run["probs_diff_max"] == {"plain": 0.008}
     assert run["hint_usage_first_quarter"] == pytest.approx((7 / 8 + 6 / 8) / 2)
     assert "0.400" in table({"sage": run}) and "base model" in table({"sage": run})
 
