@@ -71,8 +71,8 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
 def policy_metrics(visits: Collection[Visit]) -> dict[str, float]:
     """Entropy in nats a token and length in tokens of all rollouts without a hint, trained on or not.
 
-    So methods are compared on the same prompts (Fig. 4). The entropy is estimated as minus the mean log-probability of
-    the sampled tokens, which is unbiased at temperature 1.
+    Methods that begin every visit without a hint are so compared on the same prompts (Fig. 4). The entropy is
+    estimated as minus the mean log-probability of the sampled tokens, which is unbiased at temperature 1.
     """
     rollouts = [r for v in visits if v.groups[0].level == 0 for r in v.groups[0].rollouts if not r.reference]
     metrics = {"sage/policy/response_length": sum(r.tokens for r in rollouts) / len(rollouts)} if rollouts else {}

@@ -39,7 +39,8 @@ def already_done(path: Path) -> set[tuple[str, int, int]]:
             file.write_bytes(whole)
         for line in whole.decode().splitlines():
             row = json.loads(line)
-            done.add((row["prompt_id"], row["level"], row["draw"]))
+            if row.get("failure") != HintFailure.ENDPOINT.value:
+                done.add((row["prompt_id"], row["level"], row["draw"]))
     return done
 
 

@@ -3,7 +3,7 @@
 #
 #   bash scripts/test.sh            the fast tests, then the end-to-end ones (marked `slow`: Ray and vLLM), each file under a limit
 #   bash scripts/test.sh --fast     the fast tests only
-#   bash scripts/test.sh --all      the end-to-end ones marked `long` too: about 15 minutes more
+#   bash scripts/test.sh --all      the end-to-end ones marked `long` too: about 20 minutes more
 #
 # Other arguments go to pytest (-k ..., -x, a file); a selection by -m is made here. Tests marked `gpu` are not run: in a GPU
 # environment use `python -m pytest -m gpu`. FAST_LIMIT and SLOW_LIMIT: seconds until the fast tests, or one file of end-to-end
@@ -79,13 +79,13 @@ if ! $fast_only; then
   if printf '%s\n' ${args[@]+"${args[@]}"} | grep -qE '^[^-].*\.py(::|$)'; then
     echo "== end-to-end tests of the files named"
     slow[1]="slow and not gpu" # those marked "long" too
-    run_pytest "${SLOW_LIMIT:-1500}" "${slow[@]}"
+    run_pytest "${SLOW_LIMIT:-2400}" "${slow[@]}"
   else
     # One process a file: the tests of a file share their training runs, and a file that hangs does not take the others with it.
     mapfile -t files < <(grep -rlE 'mark\.slow\b' tests --include='test_*.py' | sort)
     for file in ${files[@]+"${files[@]}"}; do
       echo "== end to end: $file"
-      run_pytest "${SLOW_LIMIT:-1500}" "${slow[@]}" "$file"
+      run_pytest "${SLOW_LIMIT:-2400}" "${slow[@]}" "$file"
     done
   fi
 fi

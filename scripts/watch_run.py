@@ -162,15 +162,15 @@ def main() -> int:
         parser.error("needs --steps, --log and a command, or --follow FOLDER")
     metrics = Path(os.environ["VERL_FILE_LOGGER_PATH"])
     progress = Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    parent = os.getppid()
+    parent, told = os.getppid(), []
+    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     with open(args.log, "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         while process.poll() is None:
             time.sleep(1)
             progress.show_new()
-            if os.getppid() != parent:
+            if told or os.getppid() != parent:
                 raise KeyboardInterrupt
             if time.time() - args.log.stat().st_mtime > args.silence:
                 print(f"  no output for {args.silence:.0f} s: stopping", flush=True)

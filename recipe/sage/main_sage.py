@@ -7,7 +7,8 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from importlib.metadata import distributions
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import hydra
@@ -76,15 +77,24 @@ def make_paths_absolute(config: DictConfig) -> None:
 
 
 def write_setup(config: DictConfig) -> None:
-    """Keep the whole configuration and the versions of packages beside the run's history, for the report."""
-    installed = {each.metadata["Name"]: each.version for each in distributions()}
-    setup = {
-        "config": OmegaConf.to_container(config, resolve=True),
-        "versions": {"python": platform.python_version()} | {k: installed[k] for k in PACKAGES if k in installed},
-    }
+    """Keep the configuration and the versions of packages beside the run's history, for the report.
+
+    Environment variables are left out: there may be keys among them.
+    """
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    kept = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(kept, dict)
+    kept.get("ray_kwargs", {}).get("ray_init", {}).get("runtime_env", {}).pop("env_vars", None)
     folder = Path(config.trainer.default_local_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETUP_FILE).write_text(json.dumps(setup, indent=1) + "\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"config": kept, "versions": versions}, indent=1)
+        (folder / SETUP_FILE).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:  # the run itself may be on other machines
+        print(f"SAGE: {SETUP_FILE} is not kept: {error}", flush=True)
 
 
 @hydra.main(config_path="config", config_name="sage_trainer", version_base=None)

@@ -141,16 +141,25 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def running(group: int) -> bool:
+    """Whether a process of the group still runs; one that has ended and is not reaped does not."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state, _, its_group, *_ = path.read_text().rpartition(")")[2].split()
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
+
+
 def end_group(leader: subprocess.Popen[bytes]) -> None:
-    """Stop the processes of a group, politely at first, and wait until there are none."""
-    with suppress(ProcessLookupError):
-        for number in (signal.SIGTERM, signal.SIGKILL):
+    """Stop the processes of a group, politely at first, and wait until none runs."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
             os.killpg(leader.pid, number)
-            until = time.monotonic() + GRACE
-            while time.monotonic() < until:
-                leader.poll()
-                os.killpg(leader.pid, 0)
-                time.sleep(0.1)
+        until = time.monotonic() + GRACE
+        while running(leader.pid) and time.monotonic() < until:
+            time.sleep(0.1)
+    leader.wait()
 
 
 def shell(command: list[str], limit: int, **environment: str) -> None:

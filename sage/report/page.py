@@ -163,8 +163,10 @@ def render_run(
         outcomes, failures = outcome_counts(entries)
         found = examples(entries, problems, verifier)
         cards = "".join(hint_card(e) for e in found) or "<p>No hints in this run.</p>"
-        dumps = Path(setting(setup.config, "trainer", "rollout_data_dir") or source.path / "rollouts")
-        prompts = prompt_data(entries, problems, dumps if dumps.is_dir() else None, wanted, runs)
+        configured = setting(setup.config, "trainer", "rollout_data_dir")
+        places = [source.path / "rollouts", *([Path(configured)] if configured else [])]
+        dumps = next((place for place in places if place.is_dir()), None)
+        prompts = prompt_data(entries, problems, dumps, wanted, runs)
         own += (
             '<h3>Success by level</h3><p class="note">Of all rollouts, discarded groups included. The levels see '
             "different prompts: a hint goes to those that failed.</p>"

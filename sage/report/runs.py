@@ -76,7 +76,9 @@ def is_run(path: Path) -> bool:
 
 
 def _without_checkpoints(path: Path) -> Path:
-    return path.parent if path.name == CHECKPOINTS else path
+    """The run's folder, of its checkpoints with the history but without metrics."""
+    below = path.name == CHECKPOINTS and (path / HISTORY_FILE).exists() and not any(path.glob("metrics*.jsonl"))
+    return path.parent if below else path
 
 
 def name_of(path: Path) -> tuple[str, int | None]:

@@ -70,8 +70,10 @@ def train(folder: Path, data: Path, *overrides: str, **variables: str) -> Run:
         try:
             status = process.wait(timeout=LIMIT)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
             status = 124
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     if status:
         tail = (folder / "train.log").read_text(errors="replace").splitlines()[-60:]
         pytest.fail(f"the run ended with status {status}:\n" + "\n".join(tail))

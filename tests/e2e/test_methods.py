@@ -12,7 +12,7 @@ from sage.opchain.task import is_correct
 from sage.schedule import Grpo, SageCalibrated, ScafGrpo
 from tests.e2e.conftest import Run, check_memory, train, train_in_two, visits_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
 
 
 @pytest.fixture(scope="module")

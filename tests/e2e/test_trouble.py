@@ -8,7 +8,7 @@ from sage.embedded.build_data import build
 from sage.schedule import SageLight
 from tests.e2e.conftest import check_memory, train, train_in_two, visits_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
 
 
 def test_a_step_without_a_readable_hint_a_raising_verifier_and_a_missing_solution(tmp_path):

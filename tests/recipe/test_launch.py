@@ -1,6 +1,7 @@
 """The launch scripts: run with an interpreter that prints its arguments, then composed as Hydra would compose them."""
 
 import copy
+import json
 import re
 import subprocess
 from functools import cache
@@ -19,7 +20,7 @@ from verl.workers.config import FSDPActorConfig, McoreActorConfig, PolicyLossCon
 
 from recipe.sage import algorithm, dry_run  # noqa: F401  (registers the luffy loss)
 from recipe.sage.checks import check_machine, model_parallel
-from recipe.sage.main_sage import forward_environment, make_paths_absolute, name_metrics_file
+from recipe.sage.main_sage import forward_environment, make_paths_absolute, name_metrics_file, write_setup
 from recipe.sage.settings import check_run, why_not_skip
 from sage.budget import KNOWN_SHAPES
 from sage.embedded.build_data import build
@@ -427,3 +428,17 @@ def test_the_loss_is_the_same_under_megatron(mode):
         actor.global_batch_info.update(info)
         losses.append(get_policy_loss_fn(mode)(**fields, loss_agg_mode="token-mean", config=actor)[0])
     assert losses[0] == losses[1]
+
+
+def test_the_setup_is_kept_without_environment_variables(data, tmp_path, capsys):
+    run = changed(data, f"trainer.default_local_dir={tmp_path}/run")
+    forward_environment(run, {"PYTHONPATH": "/secret"})
+    write_setup(run)
+    text = (tmp_path / "run/sage_setup.json").read_text()
+    kept = json.loads(text)
+    assert kept["config"]["sage"]["schedule"] == "sage" and "/secret" not in text
+    assert kept["versions"]["verl"] == "0.9.1" and "torch" in kept["versions"]
+    (tmp_path / "file").touch()
+    run.trainer.default_local_dir = f"{tmp_path}/file/run"
+    write_setup(run)
+    assert "sage_setup.json is not kept" in capsys.readouterr().out

@@ -177,3 +177,12 @@ def test_an_endpoint_is_asked_with_our_sampling_and_tried_again(endpoint):
 def test_an_endpoint_that_refuses_is_a_counted_failure(endpoint):
     Server.statuses.append(400)
     assert ask(endpoint) is HintFailure.ENDPOINT
+
+
+def test_failures_of_an_endpoint_on_file_do_not_count_as_done(tmp_path):
+    lines = [
+        {"prompt_id": "p0", "level": level, "draw": 0, "failure": failure}
+        for level, failure in ((1, "endpoint"), (2, "leak"))
+    ]
+    failures_path(tmp_path / "hints.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert already_done(tmp_path / "hints.jsonl") == {("p0", 2, 0)}
