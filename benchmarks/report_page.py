@@ -1,6 +1,6 @@
 """How long a browser takes to open the report of a large run, how big the page is, and what it asks the network for.
 
-    python benchmarks/report_page.py --json benchmarks/results/report_page.json
+    python -m benchmarks.report_page --json benchmarks/results/report_page.json
 
 A run of 15,000 prompts and 64,000 visits with hints of some 400 characters is drawn at random, made a page by
 scripts/report.py, and opened by a headless chromium several times, each with a profile of its own. Milliseconds are

@@ -119,21 +119,17 @@ def write_teacher_hints(task: str, problems: Sequence[Problem], out: Path) -> No
         for problem in problems
         for level in (1, 2, 3)
     ]
-    partial = out.with_name("partial-" + out.name)
-    partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    partial.rename(out)
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def write_offline_hints(task: str, data: Path, out: Path, draws: int) -> None:
     """Hints by the base model, written by ``scripts/write_hints.py``."""
-    partial = out.with_name("partial-" + out.name)
     sage = task_config(task)["sage"]
-    command = ["--model", base_model(task), "--data", data, "--out", partial, "--draws", draws]
+    command = ["--model", base_model(task), "--data", data, "--out", out, "--draws", draws]
     command += ["--prompts", "sage/embedded/prompts.yaml", "--request", "level"]
     command += ["--max-tokens", sage["hint_max_tokens"], "--verifier", sage["verifier"]]
     command += [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]
     shell(["python", "scripts/write_hints.py", *map(str, command)], limit=1800)
-    partial.rename(out)
 
 
 def end_with_parent() -> None:
@@ -188,10 +184,12 @@ def hint_file(name: str, task: str, problems: Sequence[Problem], inputs: Path) -
     made_from = (ROOT / base_model(task) / "model.safetensors").read_bytes() + (inputs / "train.parquet").read_bytes()
     path = inputs / f"{name}-{hashlib.sha256(made_from).hexdigest()[:8]}.jsonl"
     if not path.exists():
+        partial = path.with_name("partial-" + path.name)
         if name == "teacher":
-            write_teacher_hints(task, problems, path)
+            write_teacher_hints(task, problems, partial)
         else:
-            write_offline_hints(task, inputs / "train.parquet", path, draws=int(name.removeprefix("offline")))
+            write_offline_hints(task, inputs / "train.parquet", partial, draws=int(name.removeprefix("offline")))
+        partial.rename(path)
     return path
 
 

