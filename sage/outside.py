@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+_LOADING = threading.RLock()  # verl grades in several threads; none may see a file's module half made
 
 
 def load_object(spec: str) -> Any:
@@ -20,7 +23,11 @@ def load_object(spec: str) -> Any:
     if not (place and colon and name):
         raise ValueError("write package.module:name or path/to/file.py:name")
     try:
-        module = _load_file(Path(place).resolve()) if place.endswith(".py") else importlib.import_module(place)
+        if place.endswith(".py"):
+            with _LOADING:
+                module = _load_file(Path(place).resolve())
+        else:
+            module = importlib.import_module(place)
     except (ImportError, FileNotFoundError) as error:
         raise ValueError(f"{place} cannot be imported ({error}); correct the name or set PYTHONPATH") from error
     if not hasattr(module, name):

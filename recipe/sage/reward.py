@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
 from sage.grading import available_cores
 from sage.verify import Verifier, load_verifier
+
+_LOADING = threading.Lock()  # the first responses come in several threads at once
 
 
 @cache
@@ -31,5 +34,7 @@ def compute_score(
     Returns:
         ``score`` (the reward) and ``acc`` (the accuracy that decides "solved"), both 0.0 or 1.0.
     """
-    correct = float(_verifier(verifier, workers).is_correct(solution_str, str(ground_truth)))
+    with _LOADING:
+        grader = _verifier(verifier, workers)
+    correct = float(grader.is_correct(solution_str, str(ground_truth)))
     return {"score": correct, "acc": correct}

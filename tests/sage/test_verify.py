@@ -266,6 +266,14 @@ def test_load_verifier_finds_built_in_and_outside_ones() -> None:
     assert load_verifier(f"{__name__}:instance").is_correct("abc", "b")
 
 
+def test_a_file_named_by_several_threads_is_executed_once_and_whole(tmp_path: Path) -> None:
+    lines = ["import time", "time.sleep(0.2)", "from sage.verify import ExactVerifier as Hers", "instance = Hers()"]
+    (tmp_path / "hers.py").write_text("\n".join(lines))
+    with ThreadPoolExecutor(8) as pool:
+        verifiers = list(pool.map(load_verifier, [f"{tmp_path}/hers.py:instance"] * 8))
+    assert len(set(map(id, verifiers))) == 1
+
+
 @pytest.mark.parametrize(
     ("spec", "advice"),
     [
