@@ -22,6 +22,8 @@ import sys
 import time
 from pathlib import Path
 
+from sage.processes import end_group
+
 
 def describe(step: int, steps: int | None, data: dict[str, float], seconds: float, left: float | None) -> str:
     """One line for one step."""
@@ -132,19 +134,6 @@ def follow(folder: Path, steps: int | None) -> int:
         shown.close()
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop the command and what it started: first politely, then not."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(timeout=20)
-            return
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            return
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--follow", type=Path, metavar="FOLDER", help="show the run of this folder")
@@ -174,11 +163,11 @@ def main() -> int:
                 raise KeyboardInterrupt
             if time.time() - args.log.stat().st_mtime > args.silence:
                 print(f"  no output for {args.silence:.0f} s: stopping", flush=True)
-                stop(process)
+                end_group(process)
                 return 124
         progress.show_new()
     except KeyboardInterrupt:
-        stop(process)
+        end_group(process)
         return 130
     finally:
         progress.close()

@@ -6,19 +6,16 @@ vLLM. A run is recorded when it has ended; an interrupted one is made again.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from sage.embedded import store
 from sage.embedded.build_data import TEST, TRAIN, build
 from sage.embedded.summary import PACKAGES, summarize
 from sage.embedded.tasks import KINDS, Problem
+from sage.processes import end_group, end_with_parent
 from sage.report.history import read_history
 from sage.report.measured import measure
 from sage.state import HISTORY_FILE
@@ -40,10 +38,6 @@ TUNING = ROOT / "benchmarks/results/learning_rate"
 """Records of runs with a learning rate that was asked for, by rate, task and method."""
 CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
 """Arguments of vLLM's engine for the embedded models."""
-PR_SET_PDEATHSIG = 1
-"""Of prctl(2)."""
-GRACE = 60
-"""Seconds that a command has to end when it is told to."""
 STEPS = 45
 METHODS: dict[str, list[str]] = {
     "grpo": ["method=grpo"],
@@ -130,32 +124,6 @@ def write_offline_hints(task: str, data: Path, out: Path, draws: int) -> None:
     command += ["--max-tokens", sage["hint_max_tokens"], "--verifier", sage["verifier"]]
     command += [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]
     shell(["python", "scripts/write_hints.py", *map(str, command)], limit=1800)
-
-
-def end_with_parent() -> None:
-    """Linux ends the process that calls this when its parent dies, however that dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def running(group: int) -> bool:
-    """Whether a process of the group still runs; one that has ended and is not reaped does not."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            state, _, its_group, *_ = path.read_text().rpartition(")")[2].split()
-            if int(its_group) == group and state not in "ZX":
-                return True
-    return False
-
-
-def end_group(leader: subprocess.Popen[bytes]) -> None:
-    """Stop the processes of a group, politely at first, and wait until none runs."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(leader.pid, number)
-        until = time.monotonic() + GRACE
-        while running(leader.pid) and time.monotonic() < until:
-            time.sleep(0.1)
-    leader.wait()
 
 
 def shell(command: list[str], limit: int, **environment: str) -> None:
