@@ -29,7 +29,7 @@ from sage.embedded.tasks import KINDS, Problem
 from sage.processes import end_group, end_with_parent
 from sage.report.history import read_history
 from sage.report.measured import measure
-from sage.state import HISTORY_FILE
+from sage.state import HISTORY_FILE, SETUP_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -213,7 +213,9 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
 def read_run(folder: Path, seed: int) -> dict[str, Any]:
     """What is recorded of a run: summary, courses of metrics, and the groups by level beside their earlier visits."""
     bins = measure(read_history(folder / HISTORY_FILE))
+    config = json.loads((folder / SETUP_FILE).read_text(encoding="utf-8"))["config"]
     return summarize(folder / "metrics.jsonl", seed) | {
+        "learning_rate": config["actor_rollout_ref"]["actor"]["optim"]["lr"],
         "curves": store.curves(folder / "metrics.jsonl"),
         "gate": [{k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(b).items()} for b in bins],
     }
