@@ -98,16 +98,17 @@ def check_decisions(visit: Visit, schedule: Schedule) -> None:
     assert visit.failures or decision == visit.decision
 
 
-def check_memory(run: Run, schedule: Schedule, steps: int, saved: int) -> None:
-    """Every plan follows from the visits before it, across a resume, and the checkpoint's state is what they tell."""
+def check_memory(run: Run, schedule: Schedule, *saved: int) -> None:
+    """Every plan follows from the visits before it, across a resume, and the checkpoints' states are what they tell."""
     store = StateStore(schedule)
+    steps = max(line["step"] for line in run.history)
     for step in range(1, steps + 1):
         visits = visits_of(run, step).values()
         for visit in visits:
             check_decisions(visit, schedule)
             assert visit.plan == store.plan(visit.prompt_id, step, (step - 1) / steps).levels, (step, visit.prompt_id)
         store.update(visits, step)
-        if step == saved:
+        if step in saved:
             loaded = StateStore(schedule)
             loaded.load(run.folder / f"global_step_{step}" / "sage_state.parquet")
             assert loaded.prompts == store.prompts and loaded.calibration == store.calibration
