@@ -79,13 +79,13 @@ if ! $fast_only; then
   if printf '%s\n' ${args[@]+"${args[@]}"} | grep -qE '^[^-].*\.py(::|$)'; then
     echo "== end-to-end tests of the files named"
     slow[1]="slow and not gpu" # those marked "long" too
-    run_pytest "${SLOW_LIMIT:-2400}" "${slow[@]}"
+    run_pytest "${SLOW_LIMIT:-3600}" "${slow[@]}"
   else
     # One process a file: the tests of a file share their training runs, and a file that hangs does not take the others with it.
     mapfile -t files < <(grep -rlE 'mark\.slow\b' tests --include='test_*.py' | sort)
     for file in ${files[@]+"${files[@]}"}; do
       echo "== end to end: $file"
-      run_pytest "${SLOW_LIMIT:-2400}" "${slow[@]}" "$file"
+      run_pytest "${SLOW_LIMIT:-3600}" "${slow[@]}" "$file"
     done
   fi
 fi

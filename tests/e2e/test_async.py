@@ -13,7 +13,7 @@ from sage.schedule import SageCalibrated
 from sage.state import StateStore
 from tests.e2e.conftest import Run, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
 
 
 def visits(run: Run) -> dict[int, dict[str, Visit]]:
@@ -45,6 +45,8 @@ def check_steps(run: Run, data, steps: range) -> None:
 def test_colocated_rollouts_run_ahead_and_survive_a_resume(tmp_path, small_data):
     options = ["+asynchronous=colocate", "method=sage-calibrated", "trainer.save_freq=2"]
     train(tmp_path / "run", small_data, *options, "trainer.total_training_steps=2")
+    # What was rolling out at the checkpoint begins anew as of step 3; step 5 waits until none of it is left.
+    options += [f"trainer.v1.sampler.max_off_policy_{key}" for key in ("strategy=wait", "threshold=3")]
     run = train(tmp_path / "run", small_data, *options, "trainer.total_training_steps=5")
     check_steps(run, small_data, range(1, 6))
     seen = visits(run)

@@ -21,7 +21,7 @@ MODES = ("token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-to
 
 @pytest.fixture(scope="module")
 def queue():
-    ray.init(num_cpus=4, include_dashboard=False, object_store_memory=200_000_000)
+    ray.init("local", num_cpus=4, include_dashboard=False, object_store_memory=200_000_000)
     tq.init()
     yield
     ray.shutdown()

@@ -75,7 +75,7 @@ def test_actor_and_engine_saw_the_same_context(run):
 
 
 def test_metrics_add_up(run):
-    by_kind = ("sage/entropy/", "sage/response_length/", "sage/rollout_probs_diff")  # only where there are such rows
+    by_kind = ("sage/entropy/", "sage/response_length/", "sage/rollout_probs_diff", "sage/staleness_")  # of rows
     solved: dict[str, bool] = {}
     keys = [set(k for k in d if k.startswith("sage/") and not k.startswith(by_kind)) for d in run.metrics.values()]
     assert all(k == keys[0] for k in keys), "one schema for every step"

@@ -45,7 +45,7 @@ def grade_in_ray() -> None:
     def task(verifier: MathVerifier) -> list[bool]:
         return grade(verifier, PAIRS)
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     worker, threaded = Worker.remote(), Threaded.remote()
     slow = threaded.is_correct.remote(*SLOW)
     assert ray.get([threaded.is_correct.remote(*pair) for pair in PAIRS]) == EXPECTED

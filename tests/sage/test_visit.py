@@ -181,9 +181,12 @@ def test_visits_run_side_by_side_without_a_barrier():
     """The slow prompt's first group does not delay the hint of the fast one."""
     order = []
 
-    async def visit(name, seconds):
+    async def visit(name, climbed):
         async def one(hint):
-            await asyncio.sleep(seconds)
+            if name == "slow":
+                await asyncio.wait_for(climbed.wait(), 10)
+            elif hint:
+                climbed.set()
             order.append((name, hint.level if hint else 0))
             return Rollout(float(bool(hint)), bool(hint), 1), None
 
@@ -198,7 +201,8 @@ def test_visits_run_side_by_side_without_a_barrier():
         await run_visit(prompt, Sage(3), (0, 1, 2, 3), writer, roll_out)
 
     async def both():
-        await asyncio.gather(visit("slow", 0.2), visit("fast", 0.01))
+        climbed = asyncio.Event()
+        await asyncio.gather(visit("slow", climbed), visit("fast", climbed))
 
     asyncio.run(both())
     assert order == [("fast", 0), ("fast", 1), ("slow", 0), ("slow", 1)]
