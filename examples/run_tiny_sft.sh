@@ -21,7 +21,7 @@ VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" .venv/bin/python -m torch.dist
     +model.override_config.attn_implementation=sdpa \
     engine.strategy=fsdp2 engine.model_dtype=fp32 engine.use_torch_compile=false \
     "+engine.mixed_precision={param_dtype: fp32, reduce_dtype: fp32, buffer_dtype: fp32}" \
-    optim.lr=5e-4 optim.weight_decay=0.0 "checkpoint.save_contents=[hf_model]" \
+    optim.lr=1e-3 optim.weight_decay=0.0 "checkpoint.save_contents=[hf_model]" \
     trainer.default_local_dir="$folder/checkpoints" "trainer.logger=[console,file]" \
     trainer.total_epochs=1000 trainer.total_training_steps="$STEPS" trainer.seed="$SEED" trainer.device=cpu \
     "$@" >"$folder/train.log" 2>&1 || { tail -n 40 "$folder/train.log" && exit 1; }
