@@ -58,11 +58,17 @@ class HintWriter:
             return Hint(level, self._kept[level])
         outcome = RequestOutcome.PARSE
         for attempt in range(1 + self.rules.retries):
-            reply = await self.ask(level, attempt)
-            if isinstance(reply, HintFailure):
-                return reply
-            outcome = await asyncio.to_thread(self._read, reply.text, level)  # comparing answers takes milliseconds
-            self.requests.append(HintRequest(level, outcome, reply.tokens, reply.seconds))
+            tokens, seconds = 0, 0.0
+            try:
+                reply = await self.ask(level, attempt)
+                if isinstance(reply, HintFailure):
+                    return reply
+                tokens, seconds = reply.tokens, reply.seconds
+                outcome = await asyncio.to_thread(self._read, reply.text, level)  # comparing answers takes milliseconds
+            except asyncio.CancelledError:
+                self.requests.append(HintRequest(level, RequestOutcome.ABORTED, tokens, seconds))
+                raise
+            self.requests.append(HintRequest(level, outcome, tokens, seconds))
             if level in self._kept:
                 return Hint(level, self._kept[level])
         return HintFailure(outcome.value)

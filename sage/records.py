@@ -49,6 +49,8 @@ class RequestOutcome(_Name):
     PARSE = "parse"
     LEAK = "leak"
     PROMPT_TOO_LONG = "prompt_too_long"
+    ABORTED = "aborted"
+    """Of a level that was begun early and turned out not to be needed."""
 
 
 class Action(_Name):

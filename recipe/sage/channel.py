@@ -6,7 +6,8 @@ no group at all) belongs to the prompt, so it is stored once per uid and joined 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Awaitable, Collection, Mapping
 
 import torch
 import transfer_queue as tq
@@ -16,11 +17,26 @@ from sage.records import SkipReason, Visit
 PARTITION = "sage"
 
 
-async def publish(uid: str, outcome: Visit | SkipReason) -> None:
-    """Store the outcome of one prompt (called by a rollout worker)."""
+async def publish(uid: str, outcome: Visit | SkipReason, rows: Mapping[str, Awaitable[object]]) -> None:
+    """Store the outcome of one prompt and the rows of its group, all or nothing (called by a rollout worker).
+
+    Args:
+        uid: the prompt's.
+        outcome: its visit, or why there is none.
+        rows: what stores each row, by key in the training partition; none for a skipped prompt.
+
+    Raises:
+        whatever the first of them raised, when all have ended: verl would train on the rows of half a group.
+    """
     text = f"skip:{outcome.value}" if isinstance(outcome, SkipReason) else outcome.to_json()
     field = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
-    await tq.async_kv_put(key=uid, partition_id=PARTITION, fields={"visit": field}, tag={"status": "success"})
+    visit = tq.async_kv_put(key=uid, partition_id=PARTITION, fields={"visit": field}, tag={"status": "success"})
+    results = await asyncio.gather(*rows.values(), visit, return_exceptions=True)
+    for error in results:
+        if isinstance(error, BaseException):
+            await tq.async_kv_clear(keys=list(rows), partition_id="train")
+            await tq.async_kv_clear(keys=[uid], partition_id=PARTITION)
+            raise error
 
 
 def collect(uids: Collection[str]) -> dict[str, Visit | SkipReason]:

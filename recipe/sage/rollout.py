@@ -12,7 +12,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from verl.experimental.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.agent_loop import DictConfigWrap
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
+from verl.workers.rollout.llm_server import LLMServerClient
 from verl.workers.rollout.replica import TokenOutput
 
 from recipe.sage.channel import publish
@@ -64,14 +65,21 @@ class _CancellableServer:
             raise
 
 
-def _cancellable(acquire: Callable[..., Awaitable[tuple[str, ActorHandle]]]) -> Callable[..., Awaitable[Any]]:
-    """The method by which verl's client picks an engine, for engines that can be told to stop."""
+def make_cancellable(client: LLMServerClient) -> None:
+    """Let verl's client of the engines stop a generation, and its place in the engine's load, when its task is
+    cancelled."""
+    acquire = client._acquire_server
 
     async def acquire_cancellable(request_id: str, **extra: Any) -> tuple[str, _CancellableServer]:
-        server, handle = await acquire(request_id, **extra)
+        picked = asyncio.ensure_future(acquire(request_id, **extra))
+        try:
+            server, handle = await asyncio.shield(picked)
+        except asyncio.CancelledError:  # the engine that is being picked counts this request from then on
+            picked.add_done_callback(lambda task: client._release_server(task.result()[0], request_id=request_id))
+            raise
         return server, _CancellableServer(handle)
 
-    return acquire_cancellable
+    client._acquire_server = acquire_cancellable
 
 
 class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
@@ -96,7 +104,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
                 # so as interruptible, when its first result has come.
                 self._engine_params["output_kind"] = RequestOutputKind.FINAL_ONLY
         if self.sage.patience < 1:
-            self.llm_client._acquire_server = _cancellable(self.llm_client._acquire_server)
+            make_cancellable(self.llm_client)
 
     async def _run_prompt(
         self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool = False
@@ -109,15 +117,16 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         status = "failure"
         await tq.async_kv_put(key=uid, partition_id="train", tag={"status": "running"})
         try:
-            outcome = await self._visit_and_publish(prompt, sampling_params, trajectory, trace)
-            await publish(uid, outcome)
+            outcome, rows = await self._visit(prompt, sampling_params, trajectory, trace)
+            await publish(uid, outcome, rows)
             status = "failure" if isinstance(outcome, SkipReason) else "finished"
         finally:  # whatever happens, the trainer must not wait for this prompt for ever
             await tq.async_kv_put(key=uid, partition_id="train", tag={"status": status})
 
-    async def _visit_and_publish(
+    async def _visit(
         self, row: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool
-    ) -> Visit | SkipReason:
+    ) -> tuple[Visit | SkipReason, dict[str, Awaitable[None]]]:
+        """A prompt's visit, and what publishes each of its rows, by key (none for a skipped prompt)."""
         prompt = Prompt(row["prompt_id"], row["problem"], str(row["reward_model"]["ground_truth"]), row["solution"])
         messages = list(row["raw_prompt"])
         plan = VisitPlan.from_json(row.pop(PLAN))
@@ -158,20 +167,19 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             visit, sessions = await run_visit(prompt, self.schedule, plan.levels, writer, roll_out, self.sage.patience)
         except VerifierError as error:
             logger.error("prompt %s skipped in step %s: %s", prompt.prompt_id, trajectory["step"], error)
-            return SkipReason.VERIFIER_ERROR
+            return SkipReason.VERIFIER_ERROR, {}
         missing = (reference,) if isinstance(reference, HintFailure) else ()
         visit = replace(visit, failures=(*visit.failures, *missing), dispatched=plan.step)
         plain = self._encode(messages) if self.sage.train_on == "plain" else None
         put = super()._agent_loop_postprocess
-        puts = []
+        rows = {}
         for session_id, (outputs, kwargs) in enumerate(sessions):
             if plain is not None:
                 outputs[-1].prompt_ids = plain
             # the solution is long, and of no use downstream
             kept = {k: v for k, v in kwargs.items() if k not in ("solution", "priority", "session_id")}
-            puts.append(put(outputs, False, **kept, session_id=session_id))
-        await asyncio.gather(*puts)
-        return visit
+            rows[f"{row['uid']}_{session_id}_0"] = put(outputs, False, **kept, session_id=session_id)
+        return visit, rows
 
     def _reference(self, row: dict[str, Any]) -> list[int] | HintFailure:
         """Token ids of the reference solution as a rollout (LUFFY), or why there is none."""
@@ -219,7 +227,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     async def _agent_loop_postprocess(
         self, output: AgentLoopOutput | list[AgentLoopOutput], validate: bool, **kwargs: Any
     ) -> Session | None:
-        """Training rollouts are scored now and published later; `_visit_and_publish` calls verl's method then."""
+        """Training rollouts are scored now and published later; `_visit` calls verl's method then."""
         if validate:
             return await super()._agent_loop_postprocess(output, validate, **kwargs)
         outputs = output if isinstance(output, list) else [output]

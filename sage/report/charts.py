@@ -51,6 +51,7 @@ OUTCOMES = {
     "leak": COLORS["sage"],
     "parse": COLORS["grpo"],
     "prompt_too_long": COLORS["dapo"],
+    "aborted": COLORS["scaf-grpo"],
 }
 """Ends of a hint request (`RequestOutcome`)."""
 

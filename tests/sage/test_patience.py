@@ -23,16 +23,18 @@ class World:
 
     def __init__(self, seed, rate=0.1, missing=0.0, error=None):
         self.seed, self.rate, self.missing, self.error = seed, rate, missing, error
-        self.running = self.started = self.stopped = 0
+        self.running = self.started = self.stopped = self.asked = 0
         self.log = []
 
     def draw(self, *key):
         return random.Random(repr((self.seed, *key))).random()
 
     async def ask(self, level, attempt):
+        self.asked += 1
         for _ in range(int(10 * self.draw("ask", level))):
             await asyncio.sleep(0)
         if self.draw("missing", level) < self.missing:
+            self.asked -= 1  # there was nothing to ask
             return HintFailure.NOT_IN_FILE
         return Reply(f"hint {level}", 3, 0.0)
 
@@ -83,6 +85,7 @@ def test_patience_changes_no_group_and_every_token_is_counted(seed, rate, missin
     assert same == published and two.decision == one.decision and two.failures == one.failures
     assert [(g.level, g.hint, g.rollouts) for g in two.groups] == [(g.level, g.hint, g.rollouts) for g in one.groups]
     assert early.stopped == two.aborted_rollouts
+    assert early.asked == len(two.requests), "an aborted hint request is a request"
     finished = early.started - early.stopped - SIZE * len(two.groups)
     assert (finished > 0) == (two.abandoned_tokens > 0)
     assert sorted(early.log[: len(two.groups)]) == early.log[: len(two.groups)], "levels begin in order"

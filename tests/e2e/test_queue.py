@@ -1,4 +1,9 @@
-"""Leaving out dead groups through a real TransferQueue, and the gradient of verl's own loss with and without them."""
+"""Publishing groups and leaving out dead ones through a real TransferQueue, and requests through verl's load balancer.
+
+The gradient of verl's own loss is compared with and without the dead groups.
+"""
+
+import asyncio
 
 import pytest
 import ray
@@ -9,9 +14,14 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.utils.tensordict_utils import assign_non_tensor, list_of_dict_to_tensordict
 from verl.workers.config import FSDPActorConfig
+from verl.workers.rollout.llm_server import LLMServerClient
+from verl.workers.rollout.router import GlobalRequestLoadBalancer
 from verl.workers.utils.losses import ppo_loss
 
+from recipe.sage import channel
 from recipe.sage.dead_groups import DeadGroups
+from recipe.sage.rollout import make_cancellable
+from sage.records import SkipReason
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 G, VOCABULARY = 4, 11
@@ -135,3 +145,53 @@ def test_one_group_stays_when_all_are_dead_and_nothing_happens_when_none_is(queu
     padded = upsample_batch_to_divisible_size(none.live, 8, 0)
     assert len(padded) == 8
     tq.kv_clear(keys=batch.keys, partition_id="train")
+
+
+async def put_row(key, turns, error=None):
+    for _ in range(turns):
+        await asyncio.sleep(0.01)
+    row = list_of_dict_to_tensordict([{"responses": torch.ones(2)}])
+    await tq.async_kv_batch_put(keys=[key], partition_id="train", fields=row, tags=[{"status": "success"}])
+    if error:
+        raise error
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_a_group_of_which_a_row_cannot_be_stored_leaves_nothing_in_the_queue(queue, failing):
+    async def publish(error):
+        rows = {f"u_{i}_0": put_row(f"u_{i}_0", 3 * i, error if i == failing else None) for i in range(3)}
+        await channel.publish("u", SkipReason.ROLLOUT_ERROR, rows)
+
+    with pytest.raises(ConnectionError, match="storage unit"):
+        asyncio.run(publish(ConnectionError("storage unit gone")))
+    assert not tq.kv_list("train").get("train") and channel.collect(["u"]) == {}
+    asyncio.run(publish(None))
+    assert set(tq.kv_list("train")["train"]) == {"u_0_0", "u_1_0", "u_2_0"}
+    assert channel.collect(["u", "v"]) == {"u": SkipReason.ROLLOUT_ERROR} and channel.collect(["u"]) == {}
+    tq.kv_clear(keys=["u_0_0", "u_1_0", "u_2_0"], partition_id="train")
+
+
+@ray.remote
+class Engine:
+    """Generates until it is told to stop."""
+
+    async def generate(self, **kwargs):
+        await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.5])
+def test_a_cancelled_request_leaves_no_load_behind(queue, seconds):
+    balancer = ray.remote(GlobalRequestLoadBalancer).remote({"a": Engine.remote()})
+    client = LLMServerClient({}, balancer)
+    make_cancellable(client)
+
+    async def cancelled():
+        request = asyncio.ensure_future(client.generate("r", prompt_ids=[1], sampling_params={}))
+        await asyncio.sleep(seconds)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        await asyncio.sleep(0.5)
+        return await balancer.get_total_inflight.remote()
+
+    assert asyncio.run(cancelled()) == 0
