@@ -79,8 +79,8 @@ def test_extreme_outcomes_stay_finite():
 def test_a_large_step_takes_milliseconds():
     calibration = Calibration(3)
     visits = [visit(f"p{i}", (0, 0), (1, 0), (2, 3)) for i in range(1024)]
-    begin = time.perf_counter()
+    begin = time.process_time()
     calibration.update(visits, 1)
     for v in visits:
         calibration.forecast(v.prompt_id, 2)
-    assert time.perf_counter() - begin < 1.0, "0.06 s on an idle machine"
+    assert time.process_time() - begin < 1.0, "0.06 s on an idle machine"

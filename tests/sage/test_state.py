@@ -143,9 +143,9 @@ def test_64k_prompts_are_small_and_fast(tmp_path):
         for i in range(65536)
     }
     path = tmp_path / "state.parquet"
-    begin = time.perf_counter()
+    begin = time.process_time()
     store.save(path)
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     print(f"64k prompts: {path.stat().st_size / 1e6:.1f} MB, {seconds:.2f} s")
     assert path.stat().st_size < 20e6
     assert seconds < 5, "0.2 s on an idle machine"
