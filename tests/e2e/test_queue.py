@@ -4,11 +4,13 @@ The gradient of verl's own loss is compared with and without the dead groups.
 """
 
 import asyncio
+import time
 
 import pytest
 import ray
 import torch
 import transfer_queue as tq
+from omegaconf import OmegaConf
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
@@ -179,10 +181,19 @@ class Engine:
         await asyncio.sleep(3600)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.5])
+class SlowBalancer(GlobalRequestLoadBalancer):
+    def acquire_server(self, request_id):
+        picked = super().acquire_server(request_id)
+        time.sleep(1)
+        return picked
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.4, 2.5])
 def test_a_cancelled_request_leaves_no_load_behind(queue, seconds):
-    balancer = ray.remote(GlobalRequestLoadBalancer).remote({"a": Engine.remote()})
-    client = LLMServerClient({}, balancer)
+    balancer = ray.remote(SlowBalancer).remote({"a": Engine.remote()})
+    assert ray.get(balancer.get_total_inflight.remote()) == 0
+    config = OmegaConf.create({"actor_rollout_ref": {"rollout": {"name": "vllm"}}})
+    client = LLMServerClient(config, balancer)
     make_cancellable(client)
 
     async def cancelled():
@@ -191,7 +202,10 @@ def test_a_cancelled_request_leaves_no_load_behind(queue, seconds):
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
-        await asyncio.sleep(0.5)
-        return await balancer.get_total_inflight.remote()
+        for _ in range(50):
+            if (load := await balancer.get_total_inflight.remote()) == 0:
+                break
+            await asyncio.sleep(0.1)
+        return load
 
     assert asyncio.run(cancelled()) == 0
