@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from sage.claims.judge import MISSING, Claim, Part, Runs
 from sage.embedded import store
 from sage.embedded.comparison import brief_table, compare, interval, markdown, table
 from sage.embedded.series import METHODS, RESULTS, ROOT, STEPS, TUNING
+from sage.embedded.summary import ROWS
 from sage.embedded.tasks import KINDS, TASKS
 
 COMMAND = "python scripts/reproduce_claims.py --docs"
@@ -30,6 +32,9 @@ BRIEF = (
     "off-policy",
 )
 """Rows of README.md: the paper's, and SAGE in its variants."""
+
+OTHER_CONTEXT = ("off-policy", "sage-async")
+"""Rows whose actor differs from the policy that rolled out: the hint is dropped, or the rollout spans several policies."""
 
 
 class Judged(NamedTuple):
@@ -116,6 +121,23 @@ def machine_time(judged: Mapping[str, Judged]) -> str:
     return f"{len(records)} runs, {hours:.1f} hours in all; {', '.join(places)}."
 
 
+def agreement(judged: Mapping[str, Judged]) -> str:
+    """How far the probabilities of actor and engine are apart, so whether both saw the same context."""
+    records = [
+        record["probs_diff_max"]
+        for found in judged.values()
+        for method, seeds in found.runs.items()
+        for record in seeds.values()
+        if method not in OTHER_CONTEXT and record.get("probs_diff_max")
+    ]
+    largest = {kind: max((r[kind] for r in records if kind in r), default=math.nan) for kind in ROWS}
+    each = " and ".join(f"{value:.1e} on {kind} rows" for kind, value in largest.items())
+    return (
+        f"max |p_rollout - p_actor|: {each} of the {len(records)} runs whose records hold it "
+        f"(without {' and '.join(OTHER_CONTEXT)}, where the two differ by design)."
+    )
+
+
 def results_page(judged: Mapping[str, Judged]) -> str:
     """Everything that is recorded, by task."""
 
@@ -144,7 +166,8 @@ def readme_block(judged: Mapping[str, Judged]) -> str:
     for task, found in judged.items():
         rows = compare({method: seeds for method, seeds in found.runs.items() if method in BRIEF})
         parts.append(f"**{task}**\n\n{brief_table(rows)}")
-    parts += [brief_claims({task: found.claims for task, found in judged.items()}), machine_time(judged)]
+    parts += [brief_claims({task: found.claims for task, found in judged.items()})]
+    parts += [machine_time(judged), agreement(judged)]
     return "\n\n".join(parts)
 
 
