@@ -5,10 +5,26 @@ TASK=${TASK:-opchain}
 STEPS=${STEPS:-45}
 SEED=${SEED:-0}
 OUTPUT=${OUTPUT:-outputs/$TASK}
+DEVICE=${DEVICE:-cpu} # cuda: one GPU, in an environment of requirements/gpu.txt whose interpreter is PYTHON
 
-bash scripts/setup_env.sh
-# shellcheck source=scripts/cpu_env.sh
-source scripts/cpu_env.sh
+case $DEVICE in
+cpu)
+    bash scripts/setup_env.sh
+    # shellcheck source=scripts/cpu_env.sh
+    source scripts/cpu_env.sh
+    PYTHON=.venv/bin/python
+    # shellcheck disable=SC2034  # used by what sources this
+    device=()
+    ;;
+cuda)
+    PYTHON=${PYTHON:-python3}
+    device=(+device=cuda)
+    ;;
+*)
+    echo "DEVICE=$DEVICE must be cpu or cuda" >&2
+    exit 2
+    ;;
+esac
 
 export TINY_DATA="$OUTPUT/data"
-.venv/bin/python -m sage.embedded.build_data --task "$TASK" --out "$TINY_DATA" --seed "$SEED"
+"$PYTHON" -m sage.embedded.build_data --task "$TASK" --out "$TINY_DATA" --seed "$SEED"

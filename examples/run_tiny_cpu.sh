@@ -4,6 +4,7 @@
 #   bash examples/run_tiny_cpu.sh
 #   METHODS="sage" STEPS=20 SEED=1 bash examples/run_tiny_cpu.sh
 #   TASK=wheels bash examples/run_tiny_cpu.sh           (the second task, sage/wheels)
+#   DEVICE=cuda bash examples/run_tiny_cpu.sh           (the same on one GPU, in the environment of requirements/gpu.txt)
 #
 # Both methods start from the same base model and train for the same number of steps; both are evaluated WITHOUT hints on
 # held-out problems before and after. Results: $OUTPUT/summary.json and $OUTPUT/<method>/metrics.jsonl.
@@ -23,14 +24,14 @@ for method in "${methods[@]}"; do
     begin=$SECONDS
     echo "== $method: $STEPS steps, seed $SEED (log: $folder/train.log)"
     VERL_FILE_LOGGER_PATH="$folder/metrics.jsonl" \
-        .venv/bin/python scripts/watch_run.py --steps "$STEPS" --log "$folder/train.log" -- \
-        .venv/bin/python -m recipe.sage.main_sage --config-name tiny_cpu \
+        "$PYTHON" scripts/watch_run.py --steps "$STEPS" --log "$folder/train.log" -- \
+        "$PYTHON" -m recipe.sage.main_sage --config-name tiny_cpu \
         method="$method" task="$TASK" \
         trainer.experiment_name="$method" trainer.default_local_dir="$folder" \
-        trainer.total_training_steps="$STEPS" \
+        trainer.total_training_steps="$STEPS" "${device[@]}" \
         data.seed="$SEED" actor_rollout_ref.rollout.seed="$SEED" actor_rollout_ref.actor.data_loader_seed="$SEED" \
         "$@"
     echo $((SECONDS - begin)) >"$folder/wall_seconds"
 done
 
-.venv/bin/python -m sage.embedded.summary --output "$OUTPUT" --seed "$SEED" --methods "${methods[@]}"
+"$PYTHON" -m sage.embedded.summary --output "$OUTPUT" --seed "$SEED" --methods "${methods[@]}"

@@ -10,11 +10,11 @@ folder="$OUTPUT/sft"
 rm -rf "$folder"
 mkdir -p "$folder"
 begin=$SECONDS
-base=$(.venv/bin/python -c "from sage.embedded.series import base_model; print(base_model('$TASK'))")
-.venv/bin/python -m sage.sft_data --data "$TINY_DATA/train.parquet" --out "$folder/sft.parquet"
+base=$("$PYTHON" -c "from sage.embedded.series import base_model; print(base_model('$TASK'))")
+"$PYTHON" -m sage.sft_data --data "$TINY_DATA/train.parquet" --out "$folder/sft.parquet"
 
 echo "== sft: $STEPS steps, seed $SEED (log: $folder/train.log)"
-VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" .venv/bin/python -m torch.distributed.run --standalone --nproc-per-node 1 \
+VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 1 \
     -m verl.trainer.sft_trainer \
     data.train_files="$folder/sft.parquet" data.train_batch_size=128 data.num_workers=0 data.max_length=128 \
     model.path="$base" model.use_remove_padding=false model.enable_gradient_checkpointing=false \
@@ -23,13 +23,13 @@ VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" .venv/bin/python -m torch.dist
     "+engine.mixed_precision={param_dtype: fp32, reduce_dtype: fp32, buffer_dtype: fp32}" \
     optim.lr=1e-3 optim.weight_decay=0.0 "checkpoint.save_contents=[hf_model]" \
     trainer.default_local_dir="$folder/checkpoints" "trainer.logger=[console,file]" \
-    trainer.total_epochs=1000 trainer.total_training_steps="$STEPS" trainer.seed="$SEED" trainer.device=cpu \
+    trainer.total_epochs=1000 trainer.total_training_steps="$STEPS" trainer.seed="$SEED" trainer.device="$DEVICE" \
     "$@" >"$folder/train.log" 2>&1 || { tail -n 40 "$folder/train.log" && exit 1; }
 
 echo "== sft: no-hint test (log: $folder/test.log)"
 VERL_FILE_LOGGER_PATH="$folder/metrics.jsonl" \
-    .venv/bin/python scripts/watch_run.py --steps 0 --log "$folder/test.log" -- \
-    .venv/bin/python -m recipe.sage.main_sage --config-name tiny_cpu method=grpo task="$TASK" \
+    "$PYTHON" scripts/watch_run.py --steps 0 --log "$folder/test.log" -- \
+    "$PYTHON" -m recipe.sage.main_sage --config-name tiny_cpu method=grpo task="$TASK" "${device[@]}" \
     actor_rollout_ref.model.path="$folder/checkpoints/global_step_$STEPS/huggingface" \
     trainer.experiment_name=sft trainer.default_local_dir="$folder" trainer.val_only=true
 echo $((SECONDS - begin)) >"$folder/wall_seconds"

@@ -34,7 +34,7 @@ BRIEF = (
 """Rows of README.md: the paper's, and SAGE in its variants."""
 
 OTHER_CONTEXT = ("off-policy", "sage-async")
-"""Rows whose actor differs from the policy that rolled out: the hint is dropped, or the rollout spans several policies."""
+"""Rows whose actor differs from the policy that rolled out: hints dropped, or rollouts that span several policies."""
 
 
 class Judged(NamedTuple):

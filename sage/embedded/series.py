@@ -7,7 +7,6 @@ vLLM. A run is recorded when it has ended; an interrupted one is made again.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -24,7 +23,7 @@ import yaml
 
 from sage.embedded import store
 from sage.embedded.build_data import TEST, TRAIN, build
-from sage.embedded.summary import PACKAGES, summarize
+from sage.embedded.summary import summarize, versions
 from sage.embedded.tasks import KINDS, Problem
 from sage.processes import end_group, end_with_parent
 from sage.report.history import read_history
@@ -106,6 +105,15 @@ def cpu_model() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
 
 
+def device() -> str:
+    """Where runs are made: ``cpu``, or the name of the first GPU if the environment says ``DEVICE=cuda``."""
+    if os.environ.get("DEVICE", "cpu") == "cpu":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
 def write_teacher_hints(task: str, problems: Sequence[Problem], out: Path) -> None:
     """The hints of an ideal teacher: the checkpoint of each level."""
     lines = [
@@ -123,11 +131,11 @@ def write_offline_hints(task: str, data: Path, out: Path, draws: int) -> None:
     command += ["--prompts", "sage/embedded/prompts.yaml", "--request", "level"]
     command += ["--max-tokens", sage["hint_max_tokens"], "--verifier", sage["verifier"]]
     command += [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]
-    shell(["python", "scripts/write_hints.py", *map(str, command)], limit=1800)
+    shell([sys.executable, "scripts/write_hints.py", *map(str, command)], limit=1800)
 
 
 def shell(command: list[str], limit: int, **environment: str) -> None:
-    """Run a command with the CPU environment of the examples.
+    """Run a command with the CPU environment of the examples, or on a GPU in the environment of this process.
 
     It is stopped, with what it started, after ``limit`` seconds and when this process ends.
 
@@ -135,7 +143,10 @@ def shell(command: list[str], limit: int, **environment: str) -> None:
         subprocess.CalledProcessError: it failed.
         subprocess.TimeoutExpired: it was stopped.
     """
-    line = ["bash", "-c", 'source scripts/setup_env.sh && source scripts/cpu_env.sh && exec "$@"', "bash", *command]
+    line, environment = command, {"PYTHON": sys.executable} | environment
+    if device() == "cpu":
+        line = ["bash", "-c", 'source scripts/setup_env.sh && source scripts/cpu_env.sh && exec "$@"', "bash", *command]
+        environment.pop("PYTHON")
     process = subprocess.Popen(
         line, cwd=ROOT, env=os.environ | environment, start_new_session=True, preexec_fn=end_with_parent
     )
@@ -205,8 +216,9 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
         "commit": commit,
         "cores": len(os.sched_getaffinity(0)),
         "cpu": cpu_model(),
+        "device": device(),
         "python": platform.python_version(),
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "versions": versions(),
     }
 
 

