@@ -90,7 +90,9 @@ def records(task: str, rate: float | None = None) -> Path:
 
 
 def code_version() -> str:
-    """The commit, with ``-dirty`` where the code differs from it."""
+    """The commit, with ``-dirty`` where the code differs from it; SAGE_COMMIT names it in a copy without git."""
+    if commit := os.environ.get("SAGE_COMMIT"):
+        return commit
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
@@ -105,9 +107,14 @@ def cpu_model() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
 
 
+def on_cpu() -> bool:
+    """Whether runs are made on the CPU; ``DEVICE=cuda`` in the environment says otherwise."""
+    return os.environ.get("DEVICE", "cpu") == "cpu"
+
+
 def device() -> str:
-    """Where runs are made: ``cpu``, or the name of the first GPU if the environment says ``DEVICE=cuda``."""
-    if os.environ.get("DEVICE", "cpu") == "cpu":
+    """``cpu``, or the name of the GPU."""
+    if on_cpu():
         return "cpu"
     import torch
 
@@ -144,7 +151,7 @@ def shell(command: list[str], limit: int, **environment: str) -> None:
         subprocess.TimeoutExpired: it was stopped.
     """
     line, environment = command, {"PYTHON": sys.executable} | environment
-    if device() == "cpu":
+    if on_cpu():
         line = ["bash", "-c", 'source scripts/setup_env.sh && source scripts/cpu_env.sh && exec "$@"', "bash", *command]
         environment.pop("PYTHON")
     process = subprocess.Popen(
