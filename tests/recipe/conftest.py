@@ -1,0 +1,11 @@
+import pytest
+
+from sage.embedded.build_data import build
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Training and test file for a launch script; a folder to write to."""
+    folder = tmp_path_factory.mktemp("data")
+    build(folder, seed=0, train={"easy": 48, "medium": 48, "hard": 64}, test=4)
+    return folder

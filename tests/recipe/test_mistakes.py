@@ -1,0 +1,131 @@
+"""What is refused before Ray starts, and what it says."""
+
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from hydra.errors import MissingConfigException
+
+from recipe.sage.checks import check_machine, model_parallel
+from recipe.sage.settings import check_run
+from tests.recipe.launching import changed, run_of
+
+MISTAKES = [
+    ("actor_rollout_ref.actor.ppo_mini_batch_size=48", "must divide data.train_batch_size=128; both count prompts"),
+    ("actor_rollout_ref.rollout.n=1", "a group needs at least 2 rollouts"),
+    ("data.max_prompt_length=1024", "raise data.max_prompt_length or lower sage.hint_max_tokens"),
+    ("data.train_files=nowhere.parquet", "nowhere.parquet does not exist; give the path of the training file"),
+    ("data.val_files=nowhere.parquet", "data.val_files: nowhere.parquet does not exist"),
+    ("data.val_files=examples/opchain_base/config.json", "is not a Parquet file"),
+    ("data.train_batch_size=1024", "exceeds the 160 training rows: lower it"),
+    ("trainer.total_epochs=1", "raise total_epochs"),
+    ("sage.schedule=sagelight", "must be one of grpo"),
+    ("sage.max_level=4", "must be 1, 2 or 3"),
+    ("algorithm.adv_estimator=gae", "has no groups"),
+    ("algorithm.adv_estimator=sages", "adv_estimator=sages is unknown: use one of .*grpo.* sage"),
+    ("actor_rollout_ref.actor.policy_loss.loss_mode=ppo", "loss_mode=ppo is unknown: use one of .*luffy.* vanilla"),
+    ("actor_rollout_ref.rollout.tensor_model_parallel_size=3", "=3 must divide the 28 attention heads"),
+    ("actor_rollout_ref.rollout.tensor_model_parallel_size=7", "=7 must divide the 8 GPUs of trainer.nnodes=1 x"),
+    ("actor_rollout_ref.hybrid_engine=false", "must divide the 0 GPUs of actor_rollout_ref.rollout.nnodes=0"),
+    ("trainer.n_gpus_per_node=0", "set both to at least 1"),
+    ("trainer.n_gpus_per_node=5", "rollouts .* cannot be shared by 5 data-parallel ranks"),
+    (
+        "actor_rollout_ref.actor.ulysses_sequence_parallel_size=3",
+        "ulysses_sequence parallel sizes .* 3 GPUs, must divide the 8",
+    ),
+    ("actor_rollout_ref.rollout.max_model_len=8192", "8192 cuts responses off, since data.max_prompt_length=2048"),
+    ("data.max_response_length=40000", "cuts responses off"),
+    ("actor_rollout_ref.rollout.max_model_len=40000", "exceed the 32768 that Qwen/Qwen2.5-7B-Instruct takes"),
+    ("actor_rollout_ref.actor.ppo_max_token_len_per_gpu=8192", "set it to at least 10240"),
+    ("actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu=9000", "log_prob.*=9000 is shorter .* at least 10240"),
+    (
+        "actor_rollout_ref.model.path=/models/qwen",
+        "path=/models/qwen does not exist: give a folder or a name on the hub",
+    ),
+    ("actor_rollout_ref.actor.strategy=megatron", "model_engine=megatron alone"),
+]
+
+
+@pytest.mark.parametrize("override, message", MISTAKES)
+def test_a_typical_mistake_gives_a_sentence_that_says_what_to_change(override, message, data):
+    with pytest.raises(ValueError, match=message):
+        check_run(changed(data, override))
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("tensor_model_parallel_size=8", "megatron.tensor_model_parallel_size=8 must divide the 28 attention heads"),
+        (
+            "pipeline_model_parallel_size=3",
+            "tensor, pipeline and context parallel sizes .* 12 GPUs, must divide the 8 GPUs",
+        ),
+    ],
+)
+def test_a_mistake_in_megatrons_sizes(override, message, data):
+    with pytest.raises(ValueError, match=message):
+        check_run(
+            changed(data, f"actor_rollout_ref.actor.megatron.{override}", script="qwen2.5-7b/run_sage_megatron.sh")
+        )
+
+
+def test_sequence_parallelism_shares_a_row(data):
+    run = changed(
+        data,
+        "actor_rollout_ref.actor.ulysses_sequence_parallel_size=2",
+        "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=5120",
+    )
+    check_run(run)
+    assert model_parallel(run) == (2, 2)
+
+
+def test_an_unknown_method_is_named_with_those_that_exist(data):
+    with pytest.raises(MissingConfigException, match="sage-calibrated"):
+        run_of(data, "method=ppo")
+
+
+def test_a_validation_file_lacks_a_column(data, tmp_path):
+    rows = pq.read_table(data / "test.parquet")
+    pq.write_table(rows.drop_columns(["data_source"]), tmp_path / "val.parquet")
+    with pytest.raises(ValueError, match="has no column 'data_source'"):
+        check_run(changed(data, f"data.val_files={tmp_path}/val.parquet"))
+
+
+@pytest.mark.parametrize(
+    "script, arguments, environ, message",
+    [
+        (
+            "run_sage.sh",
+            ("trainer.logger=[console,wandb]",),
+            {},
+            "run wandb login, set WANDB_API_KEY or WANDB_MODE=offline",
+        ),
+        ("run_sage.sh", ("trainer.nnodes=2",), {}, "needs a running Ray cluster: .* set RAY_ADDRESS"),
+        ("run_sage.sh", (), {}, "but this machine has 0 GPUs: set N_GPUS"),
+        (
+            "run_sage.sh",
+            ("ray_kwargs.ray_init.num_cpus=8",),
+            {"RAY_ADDRESS": "auto"},
+            "set ray_kwargs.ray_init.num_cpus to null",
+        ),
+        ("run_sage_megatron.sh", (), {"RAY_ADDRESS": "auto"}, "megatron is not installed"),
+    ],
+)
+def test_what_this_machine_lacks(script, arguments, environ, message, data, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    problems = check_machine(
+        changed(data, *arguments, script=f"qwen2.5-7b/{script}"), {"HOME": str(tmp_path), **environ}
+    )
+    assert any(re.search(message, problem) for problem in problems), problems
+
+
+def test_a_machine_that_has_everything(data, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    run = changed(data, "trainer.logger=[console,wandb]")
+    for environ in ({"WANDB_API_KEY": "key"}, {"WANDB_MODE": "offline"}):
+        assert check_machine(run, {"HOME": str(tmp_path), **environ}) == []
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password key\n")
+    assert check_machine(run, {"HOME": str(tmp_path)}) == []
+    two = changed(data, "trainer.nnodes=2")
+    assert check_machine(two, {"HOME": str(tmp_path), "RAY_ADDRESS": "10.0.0.1:6379"}) == []
