@@ -7,13 +7,13 @@ SEED=${SEED:-0}
 OUTPUT=${OUTPUT:-outputs/$TASK}
 DEVICE=${DEVICE:-cpu} # cuda: one GPU, in an environment of requirements/gpu.txt whose interpreter is PYTHON
 
+# shellcheck disable=SC2034  # device is used by what sources this
 case $DEVICE in
 cpu)
     bash scripts/setup_env.sh
     # shellcheck source=scripts/cpu_env.sh
     source scripts/cpu_env.sh
     PYTHON=.venv/bin/python
-    # shellcheck disable=SC2034  # used by what sources this
     device=()
     ;;
 cuda)
