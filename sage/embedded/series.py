@@ -151,10 +151,10 @@ def shell(command: list[str], limit: int, **environment: str) -> None:
         subprocess.CalledProcessError: it failed.
         subprocess.TimeoutExpired: it was stopped.
     """
-    line, environment = command, {"PYTHON": sys.executable} | environment
     if on_cpu():
         line = ["bash", "-c", 'source scripts/setup_env.sh && source scripts/cpu_env.sh && exec "$@"', "bash", *command]
-        environment.pop("PYTHON")
+    else:
+        line, environment = command, environment | {"PYTHON": sys.executable}
     process = subprocess.Popen(
         line, cwd=ROOT, env=os.environ | environment, start_new_session=True, preexec_fn=end_with_parent
     )
