@@ -1,0 +1,184 @@
+"""Steps of a launch script on real GPUs, with a model of the paper's size and random weights: seconds and memory, no learning.
+
+    python benchmarks/real_size.py --out FOLDER --methods grpo sage --steps 3 --json FILE [Hydra overrides]
+
+Nothing is downloaded. The model is built here; its tokenizer knows as many words as the model has ids, so that what it
+writes can be read back, hints included. It never stops by itself: every rollout has the longest length, the worst case.
+A coin, which falls by the text of the response, decides whether it is correct; at --success .08 half of the groups of 8
+fail. Each method runs as `examples/MODEL/run_METHOD.sh` does, with the overrides given here last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import statistics
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAPES = {
+    "llama-3.2-3b": ("LlamaConfig", "Llama-3.2-3B-Instruct"),
+    "qwen2.5-7b": ("Qwen2Config", "Qwen2.5-7B-Instruct"),
+    "qwen3-4b": ("Qwen3Config", "Qwen3-4B-Instruct-2507"),
+}
+TIMES = {
+    "step": "timing_s/step",
+    "gen": "timing_s/gen",
+    "old_log_prob": "timing_s/old_log_prob",
+    "update_actor": "timing_s/update_actor",
+    "update_weights": "timing_s/update_weights",
+}
+MEMORY = {"allocated": "actor/perf/max_memory_allocated_gb", "reserved": "actor/perf/max_memory_reserved_gb"}
+SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|unknown|>")
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|> {{ m['content'] }} <|end|> {% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|> {% endif %}"
+)
+
+
+class Coin:
+    """A verifier whose verdict is a hash of the response, below the probability that stands as the answer."""
+
+    def is_correct(self, response: str, answer: str) -> bool:
+        draw = int.from_bytes(hashlib.blake2b(response.encode(), digest_size=4).digest(), "big") / 2**32
+        return draw < float(answer)
+
+    def same_answer(self, candidate: str, answer: str) -> bool:
+        return candidate == answer
+
+
+def write_model(folder: Path, model: str) -> None:
+    """Configuration, random bfloat16 weights and tokenizer of a model of this shape."""
+    import torch
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from sage.budget import KNOWN_SHAPES
+
+    kind, name = SHAPES[model]
+    shape = KNOWN_SHAPES[name]
+    config = getattr(transformers, kind)(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        tie_word_embeddings=shape.tied,
+        max_position_embeddings=shape.max_length,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=1,
+    )
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        weights = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    weights.generation_config = transformers.GenerationConfig(eos_token_id=1, pad_token_id=0)
+    weights.save_pretrained(folder)
+    words = {word: i for i, word in enumerate((*SPECIAL, *(f"w{i}" for i in range(len(SPECIAL), shape.vocabulary))))}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token=SPECIAL[-1]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=SPECIAL[0], eos_token=SPECIAL[1], chat_template=TEMPLATE
+    ).save_pretrained(folder)
+
+
+def write_data(file: Path, rows: int, success: float, vocabulary: int) -> None:
+    """Problems of 100 words and solutions of 300, in the project's data format."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = random.Random(0)
+
+    def text(count: int) -> str:
+        return " ".join(f"w{rng.randrange(len(SPECIAL), vocabulary)}" for _ in range(count))
+
+    table = [
+        {
+            "prompt_id": f"random/{i}",
+            "data_source": "random",
+            "prompt": [{"role": "user", "content": problem}],
+            "problem": problem,
+            "solution": text(300),
+            "reward_model": {"style": "rule", "ground_truth": str(success)},
+            "extra_info": {"split": "train", "index": i},
+        }
+        for i in range(rows)
+        for problem in [text(100)]
+    ]
+    pq.write_table(pa.Table.from_pylist(table), file)
+
+
+def measure(out: Path, model: str, method: str, steps: int, overrides: list[str]) -> dict[str, Any]:
+    """Run a launch script for some steps and read its metrics; the first step, which warms up, is left out of the times."""
+    folder = out / method
+    settings = [
+        "sage.verifier=benchmarks.real_size:Coin",
+        "sage.hint_request=level",
+        "sage.hint_max_tokens=256",
+        "trainer.val_before_train=False",
+        "trainer.test_freq=-1",
+        "trainer.save_freq=-1",
+        f"trainer.total_training_steps={steps}",
+    ]
+    environment = os.environ | {
+        "MODEL_PATH": str(out / "model"),
+        "TRAIN_FILE": str(out / "train.parquet"),
+        "VAL_FILE": str(out / "train.parquet"),
+        "OUTPUT_DIR": str(folder),
+        "LOGGER": "[console,file]",
+        "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
+    }
+    subprocess.run(
+        ["bash", str(ROOT / "examples" / model / f"run_{method}.sh"), *settings, *overrides], env=environment, check=True
+    )
+    lines = [json.loads(line)["data"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [line for line in lines if TIMES["step"] in line]
+    return {
+        "method": method,
+        "steps": len(lines),
+        "seconds_a_step": {
+            name: round(statistics.mean(line[key] for line in lines[1:] or lines), 1)
+            for name, key in TIMES.items()
+            if key in lines[-1]
+        },
+        "memory_gib": {name: round(max(line[key] for line in lines), 1) for name, key in MEMORY.items()},
+        "metrics": lines,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="model, data and runs")
+    parser.add_argument("--model", choices=SHAPES, default="llama-3.2-3b")
+    parser.add_argument("--methods", nargs="+", default=["grpo", "sage"])
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--success", type=float, default=0.08, help="probability that a response is correct")
+    parser.add_argument("--rows", type=int, default=1024, help="prompts in the data")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    args, overrides = parser.parse_known_args()
+    out = args.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / "model" / "config.json").exists():
+        write_model(out / "model", args.model)
+    vocabulary = json.loads((out / "model" / "config.json").read_text())["vocab_size"]
+    write_data(out / "train.parquet", args.rows, args.success, vocabulary)
+    results = []
+    for method in args.methods:
+        result = measure(out, args.model, method, args.steps, overrides)
+        results.append(result)
+        times = "  ".join(f"{name} {value}" for name, value in result["seconds_a_step"].items())
+        print(f"{method:16} {result['steps']} steps  s/step: {times}  GiB: {result['memory_gib']}", flush=True)
+        if args.json:
+            report = {"model": args.model, "overrides": overrides, "success": args.success, "runs": results}
+            args.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
