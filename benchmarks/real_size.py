@@ -1,8 +1,8 @@
-"""Steps of a launch script on real GPUs, with a model of the paper's size and random weights: seconds and memory, no learning.
+"""Seconds and memory of a launch script's steps on real GPUs, with a model of the paper's size and random weights.
 
     python benchmarks/real_size.py --out FOLDER --methods grpo sage --steps 3 --json FILE [Hydra overrides]
 
-Nothing is downloaded. The model is built here; its tokenizer knows as many words as the model has ids, so that what it
+Nothing is downloaded and nothing is learned. The model is built here; its tokenizer knows as many words as the model has ids, so that what it
 writes can be read back, hints included. It never stops by itself: every rollout has the longest length, the worst case.
 A coin, which falls by the text of the response, decides whether it is correct; at --success .08 half of the groups of 8
 fail. Each method runs as `examples/MODEL/run_METHOD.sh` does, with the overrides given here last.
@@ -116,7 +116,7 @@ def write_data(file: Path, rows: int, success: float, vocabulary: int) -> None:
 
 
 def measure(out: Path, model: str, method: str, steps: int, overrides: list[str]) -> dict[str, Any]:
-    """Run a launch script for some steps and read its metrics; the first step, which warms up, is left out of the times."""
+    """Run some steps of a launch script and read its metrics; the first step is left out of the times, it warms up."""
     folder = out / method
     settings = [
         "sage.verifier=benchmarks.real_size:Coin",
@@ -135,9 +135,8 @@ def measure(out: Path, model: str, method: str, steps: int, overrides: list[str]
         "LOGGER": "[console,file]",
         "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
     }
-    subprocess.run(
-        ["bash", str(ROOT / "examples" / model / f"run_{method}.sh"), *settings, *overrides], env=environment, check=True
-    )
+    script = ROOT / "examples" / model / f"run_{method}.sh"
+    subprocess.run(["bash", str(script), *settings, *overrides], env=environment, check=True)
     lines = [json.loads(line)["data"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     lines = [line for line in lines if TIMES["step"] in line]
     return {
