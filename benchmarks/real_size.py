@@ -3,9 +3,10 @@
     python benchmarks/real_size.py --out FOLDER --methods grpo sage --steps 3 --json FILE [Hydra overrides]
 
 Nothing is downloaded and nothing is learned. The model is built here; its tokenizer knows as many words as the model
-has ids, so that what it writes can be read back, hints included. It never stops by itself: every rollout has the longest
-length, the worst case. A coin, which falls by the text of the response, decides whether it is correct; at --success .08
-half of the groups of 8 fail. Each method runs as `examples/MODEL/run_METHOD.sh` does, the overrides given here last.
+has ids, so that what it writes can be read back, hints included. It never stops by itself: every rollout has the
+longest length, the worst case. A coin, which falls by the text of the response, decides whether it is correct; at
+--success .08 half of the groups of 8 fail. Each method runs as `examples/MODEL/run_METHOD.sh` does, the overrides given
+here last.
 """
 
 from __future__ import annotations
