@@ -2,10 +2,11 @@
 
     python benchmarks/real_size.py --out FOLDER --methods grpo sage --steps 3 --json FILE [Hydra overrides]
 
-Nothing is downloaded and nothing is learned. The model is built here; its tokenizer knows as many words as the model has ids, so that what it
-writes can be read back, hints included. It never stops by itself: every rollout has the longest length, the worst case.
-A coin, which falls by the text of the response, decides whether it is correct; at --success .08 half of the groups of 8
-fail. Each method runs as `examples/MODEL/run_METHOD.sh` does, with the overrides given here last.
+Nothing is downloaded and nothing is learned. The model is built here; its tokenizer knows as many words as the model
+has ids, so that what it writes can be read back, hints included. It never stops by itself: every rollout has the
+longest length, the worst case. A coin, which falls by the text of the response, decides whether it is correct; at
+--success .08 half of the groups of 8 fail. Each method runs as `examples/MODEL/run_METHOD.sh` does, the overrides given
+here last.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import statistics
@@ -165,7 +167,11 @@ def main() -> None:
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "model" / "config.json").exists():
-        write_model(out / "model", args.model)
+        builder = multiprocessing.get_context("spawn").Process(target=write_model, args=(out / "model", args.model))
+        builder.start()  # a process of its own, which gives the GPU's memory back
+        builder.join()
+        if builder.exitcode:
+            raise SystemExit(f"the model could not be written to {out / 'model'}")
     vocabulary = json.loads((out / "model" / "config.json").read_text())["vocab_size"]
     write_data(out / "train.parquet", args.rows, args.success, vocabulary)
     results = []
