@@ -5,9 +5,10 @@
 #   bash scripts/test.sh --fast     the fast tests only
 #   bash scripts/test.sh --all      the end-to-end ones marked `long` too: about 20 minutes more
 #
-# Other arguments go to pytest (-k ..., -x, a file); a selection by -m is made here. Tests marked `gpu` are not run: in a GPU
-# environment use `python -m pytest -m gpu`. FAST_LIMIT and SLOW_LIMIT: seconds until the fast tests, or one file of end-to-end
-# tests, are stopped. Whatever these runs started (Ray, vLLM) is stopped with them, by process id; other Ray sessions are not touched.
+# Other arguments go to pytest (-k ..., -x, a file; -n 0 --pdb for a debugger); a selection by -m is made here. Tests marked
+# `gpu` are not run: in a GPU environment use `python -m pytest -m gpu`. FAST_LIMIT and SLOW_LIMIT: seconds until the fast tests,
+# or one file of end-to-end tests, are stopped. Whatever these runs started (Ray, vLLM) is stopped with them, by process id; other
+# Ray sessions are not touched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -72,7 +73,8 @@ run_pytest() {
 }
 
 echo "== fast tests"
-run_pytest "${FAST_LIMIT:-900}" -m "not slow and not gpu" --durations=15 ${args[@]+"${args[@]}"}
+# As many processes as cores, four at most; the tests of a file stay together, as they share what the file sets up.
+run_pytest "${FAST_LIMIT:-900}" -m "not slow and not gpu" --durations=15 -n logical --maxprocesses 4 --dist loadfile ${args[@]+"${args[@]}"}
 
 if ! $fast_only; then
   slow=(-m "$end_to_end" -v --durations=5 ${args[@]+"${args[@]}"})
