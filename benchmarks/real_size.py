@@ -22,6 +22,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sage.budget import KNOWN_SHAPES
+from sage.preparation.rows import SCHEMA, Record, training_row
+from sage.tables.collect import read_metrics
+
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = {
     "llama-3.2-3b": ("LlamaConfig", "Llama-3.2-3B-Instruct"),
@@ -60,24 +67,9 @@ def write_model(folder: Path, model: str) -> None:
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from sage.budget import KNOWN_SHAPES
-
     kind, name = SHAPES[model]
     shape = KNOWN_SHAPES[name]
-    config = getattr(transformers, kind)(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        tie_word_embeddings=shape.tied,
-        max_position_embeddings=shape.max_length,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=1,
-    )
+    config = getattr(transformers, kind)(**shape.to_config(), pad_token_id=0, bos_token_id=None, eos_token_id=1)
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         weights = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
@@ -93,28 +85,23 @@ def write_model(folder: Path, model: str) -> None:
 
 def write_data(file: Path, rows: int, success: float, vocabulary: int) -> None:
     """Problems of 100 words and solutions of 300, in the project's data format."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     rng = random.Random(0)
 
     def text(count: int) -> str:
         return " ".join(f"w{rng.randrange(len(SPECIAL), vocabulary)}" for _ in range(count))
 
-    table = [
-        {
-            "prompt_id": f"random/{i}",
-            "data_source": "random",
-            "prompt": [{"role": "user", "content": problem}],
-            "problem": problem,
-            "solution": text(300),
-            "reward_model": {"style": "rule", "ground_truth": str(success)},
-            "extra_info": {"split": "train", "index": i},
-        }
+    records = [
+        Record(
+            row=i,
+            prompt_id=f"random/{i}",
+            problem=text(100),
+            solution=text(300),
+            answer=str(success),
+            data_source="random",
+        )
         for i in range(rows)
-        for problem in [text(100)]
     ]
-    pq.write_table(pa.Table.from_pylist(table), file)
+    pq.write_table(pa.Table.from_pylist([training_row(record, system="") for record in records], SCHEMA), file)
 
 
 def measure(out: Path, model: str, method: str, steps: int, overrides: list[str]) -> dict[str, Any]:
@@ -135,12 +122,10 @@ def measure(out: Path, model: str, method: str, steps: int, overrides: list[str]
         "VAL_FILE": str(out / "train.parquet"),
         "OUTPUT_DIR": str(folder),
         "LOGGER": "[console,file]",
-        "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
     }
     script = ROOT / "examples" / model / f"run_{method}.sh"
     subprocess.run(["bash", str(script), *settings, *overrides], env=environment, check=True)
-    lines = [json.loads(line)["data"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    lines = [line for line in lines if TIMES["step"] in line]
+    lines = [data for data in read_metrics(folder).values() if TIMES["step"] in data]
     return {
         "method": method,
         "steps": len(lines),

@@ -71,6 +71,20 @@ class ModelShape:
         except KeyError as error:
             raise ValueError(f"its config.json has no {error.args[0]}") from error
 
+    def to_config(self) -> dict[str, Any]:
+        """The sizes under their names in a ``config.json``, which `from_config` reads."""
+        return {
+            "num_hidden_layers": self.layers,
+            "hidden_size": self.hidden,
+            "intermediate_size": self.intermediate,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "vocab_size": self.vocabulary,
+            "tie_word_embeddings": self.tied,
+            "max_position_embeddings": self.max_length,
+        }
+
     @property
     def layer_parameters(self) -> int:
         """Weights of one layer, without biases and norms (below 0.01%)."""

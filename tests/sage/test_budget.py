@@ -25,20 +25,6 @@ QWEN = KNOWN_SHAPES["Qwen2.5-7B-Instruct"]
 FSDP = Layout(8, 80 * GB, False, 1, 1, 20480, True, False, False, 1, 0.6)
 
 
-def as_config(shape, kind):
-    return kind(
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        vocab_size=shape.vocabulary,
-        tie_word_embeddings=shape.tied,
-        max_position_embeddings=shape.max_length,
-    )
-
-
 @pytest.mark.parametrize(
     "name, kind",
     [
@@ -48,7 +34,7 @@ def as_config(shape, kind):
     ],
 )
 def test_parameters_are_those_of_transformers(name, kind):
-    hf = as_config(KNOWN_SHAPES[name], kind)
+    hf = kind(**KNOWN_SHAPES[name].to_config())
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(hf)
     assert KNOWN_SHAPES[name].parameters == pytest.approx(sum(p.numel() for p in model.parameters()), rel=1e-4)
