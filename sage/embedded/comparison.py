@@ -12,6 +12,8 @@ from sage.tables.cells import estimate, label
 
 TOKENS = ("plain_accepted", "plain_discarded", "hinted_accepted", "hinted_discarded", "hint")
 
+MINUS_SAGE = "hard, minus SAGE (same seeds)"
+
 
 def interval(values: Sequence[float]) -> str:
     """Mean and, from two values on, half the width of the 95% t interval over seeds."""
@@ -19,6 +21,12 @@ def interval(values: Sequence[float]) -> str:
     if found is None:
         return "missing"
     return f"{found.mean:.3f}" + (f" ±{found.half_width:.3f}" if found.half_width is not None else "")
+
+
+def paired(row: Mapping[str, Any]) -> str:
+    """Accuracy on hard problems less SAGE's over the seeds of both, and how many those are."""
+    found = row["hard_minus_sage"]
+    return f"{interval(found)} ({len(found)})" if found else ""
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -36,7 +44,8 @@ def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[st
     """One row a method, over its seeds.
 
     Seconds are relative to the mean of GRPO's runs in the same series, where that was quiet; tokens beyond those of
-    GRPO's run of the same seed are relative to what SAGE's run adds.
+    GRPO's run of the same seed are relative to what SAGE's run adds; accuracy on hard problems is also given less that
+    of SAGE's run of the same seed.
     """
     rows = []
     series: dict[str, list[Mapping[str, Any]]] = {}
@@ -57,6 +66,11 @@ def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[st
             for s in sorted(seeds.keys() & grpo.keys() & sage.keys())
             if tokens and total(sage[s]) != total(grpo[s])
         ]
+        row["hard_minus_sage"] = [
+            seeds[s]["final"]["hard"] - sage[s]["final"]["hard"]
+            for s in sorted(seeds.keys() & sage.keys())
+            if method != "sage"
+        ]
         row["tokens"] = {kind: fmean(t.get(kind, 0) for t in tokens) for kind in kinds}
         for key, name in (("wall_seconds", "seconds"), ("step_seconds", "step_seconds")):
             beside = [
@@ -69,14 +83,14 @@ def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[st
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The comparison as a Markdown table."""
-    head = ["method", "seeds", "steps", *KINDS, "never solved", "hinted, last quarter", "tokens (k)", "of them"]
-    head += ["step time / GRPO", "run time / GRPO"]
+    head = ["method", "seeds", "steps", *KINDS, MINUS_SAGE, "never solved", "hinted, last quarter", "tokens (k)"]
+    head += ["of them", "step time / GRPO", "run time / GRPO"]
     lines = []
     for row in rows:
         tokens = row["tokens"]
         cells = [row["method"], str(len(row["seeds"])), " / ".join(map(str, row["steps"]))]
         cells += [interval(row[kind]) for kind in KINDS]
-        cells += [interval(row["never_solved"]), interval(row["hint_usage_last_quarter"])]
+        cells += [paired(row), interval(row["never_solved"]), interval(row["hint_usage_last_quarter"])]
         cells += [f"{tokens['total'] / 1000:.0f}" if tokens else "missing"]
         cells += [" / ".join(f"{tokens[kind] / 1000:.0f}" for kind in TOKENS) if tokens else "missing"]
         cells += [interval(row["step_seconds_relative_to_grpo"]), interval(row["seconds_relative_to_grpo"])]
@@ -94,8 +108,9 @@ def brief_table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         name = row["method"]
         cells = [f"{label(name)} (`{name}`)", str(len(row["seeds"])), *(interval(row[kind]) for kind in KINDS)]
+        cells += [paired(row)]
         cells += [interval(row["never_solved"]) if row["never_solved"] else ""]
         cells += [f"{row['tokens']['total'] / 1000:.0f}k" if row["tokens"] else ""]
         extra = row["extra_tokens_relative_to_sage"]
         lines.append([*cells, f"{fmean(extra):.2f}" if extra else ""])
-    return markdown(["method", "seeds", *KINDS, "never solved", "tokens", "extra tokens / SAGE's"], lines)
+    return markdown(["method", "seeds", *KINDS, MINUS_SAGE, "never solved", "tokens", "extra tokens / SAGE's"], lines)

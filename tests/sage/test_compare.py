@@ -61,6 +61,18 @@ def test_the_table_has_means_with_intervals_and_says_what_is_missing(results):
     assert next(line for line in text.splitlines() if line.startswith("| sft")).count("missing") == 5
 
 
+def test_accuracy_is_given_less_sages_over_the_seeds_of_both(results, tmp_path):
+    store.save(tmp_path, record("grpo", 2, 0.9, 100))
+    rows = compare(store.load(tmp_path, METHODS))
+    assert {row["method"]: row["hard_minus_sage"] for row in rows} == {
+        "grpo": pytest.approx([-0.19, -0.29]),
+        "sft": pytest.approx([0.1]),
+        "sage": [],
+    }
+    for text in (table(rows), brief_table(rows)):
+        assert "| -0.240 ±0.635 (2) |" in text and "| 0.100 (1) |" in text
+
+
 def test_extra_tokens_are_a_part_of_what_sage_adds(tmp_path):
     for method, tokens in (("grpo", 100), ("sage", 200), ("sage-calibrated", 150), ("fixed-1", 90)):
         made = record(method, 0, 0.1, 100)
