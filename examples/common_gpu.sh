@@ -7,8 +7,9 @@
 #   TRAIN_FILE, VAL_FILE   Parquet files, or lists "[a.parquet,b.parquet]"
 #   MODEL_PATH             folder or name on the hub            N_GPUS, NNODES   GPUs of a node, nodes
 #   OUTPUT_DIR             checkpoints, metrics, logs           EXPERIMENT       its name in the loggers
-#   LOGGER                 e.g. "[console,wandb]"               ENGINE           fsdp or megatron
+#   LOGGER                 e.g. "[console,file,wandb]"          ENGINE           fsdp or megatron
 #   DRY_RUN=1              print configuration and arithmetic   PYTHON           interpreter
+#   PREVIEW=1              print what the model would read
 # and where metrics go: TENSORBOARD_DIR, VERL_FILE_LOGGER_PATH. Further arguments are Hydra overrides; they come last and win.
 # With RAY_ADDRESS set the run joins that Ray cluster, which several nodes need. The environment is that of
 # requirements/gpu.txt; `python scripts/check_env.py` says whether it is there.
@@ -48,9 +49,10 @@ EXPERIMENT=${EXPERIMENT:-$(basename "$folder")_$(basename "$0" .sh | sed 's/^run
 OUTPUT_DIR=$(absolute "${OUTPUT_DIR:-$root/outputs/$EXPERIMENT}")
 LOGGER=${LOGGER:-[console,file,tensorboard]}
 DRY_RUN=${DRY_RUN:-0}
+PREVIEW=${PREVIEW:-0}
 
 export TENSORBOARD_DIR="${TENSORBOARD_DIR:-$OUTPUT_DIR/tensorboard}"
 metrics=$OUTPUT_DIR/metrics.jsonl
 if [[ -e $metrics ]]; then metrics=$OUTPUT_DIR/metrics.$(date +%Y%m%d-%H%M%S).jsonl; fi # resumed: verl would empty the old file
 export VERL_FILE_LOGGER_PATH="${VERL_FILE_LOGGER_PATH:-$metrics}"
-if [[ $DRY_RUN == 0 ]]; then mkdir -p "$OUTPUT_DIR"; fi
+if [[ $DRY_RUN$PREVIEW == 00 ]]; then mkdir -p "$OUTPUT_DIR"; fi

@@ -83,4 +83,7 @@ fi
 if [[ $DRY_RUN != 0 ]]; then
   exec "$PYTHON" -m recipe.sage.dry_run "${SETTINGS[@]}" "$@"
 fi
+if [[ $PREVIEW != 0 ]]; then
+  exec "$PYTHON" -m recipe.sage.preview "${SETTINGS[@]}" "$@"
+fi
 exec "$PYTHON" -m recipe.sage.main_sage "${SETTINGS[@]}" hydra.run.dir="$OUTPUT_DIR/hydra" "$@"

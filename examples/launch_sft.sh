@@ -50,6 +50,10 @@ else
   )
 fi
 
+if [[ $PREVIEW != 0 ]]; then
+  echo "PREVIEW=1 is for the methods with rollouts; see the rows of sft.parquet that python -m sage.sft_data writes" >&2
+  exit 2
+fi
 if [[ $DRY_RUN != 0 ]]; then
   exec "$PYTHON" -m verl.trainer.sft_trainer_ray "${SETTINGS[@]}" "$@" --cfg job
 fi

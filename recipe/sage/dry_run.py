@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download
 from hydra import compose, initialize_config_dir, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils.config import validate_config
 
 from recipe.sage.checks import check_machine, model_length, rollout_gpus
 from recipe.sage.settings import check_run, describe_run, validation_files
@@ -207,7 +209,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"  {key}={value}")
     try:
         sage, report = check_run(config)
-    except ValueError as error:
+        validate_config(config, need_reference_policy(config), need_critic(config))
+    except (ValueError, AssertionError) as error:
         print(f"This run would be refused: {error}")
         return 1
     print(describe_run(config, sage, report))

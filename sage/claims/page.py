@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,8 +118,9 @@ def machine_time(judged: Mapping[str, Judged]) -> str:
     """How many runs are recorded, how long they took, on what."""
     records = [r for found in judged.values() for seeds in found.runs.values() for r in seeds.values()]
     hours = sum(r["wall_seconds"] for r in records) / 3600
-    places = sorted({f"{r['cores']} cores" + (f" of {r['cpu']}" if r.get("cpu") else "") for r in records})
-    return f"{len(records)} runs, {hours:.1f} hours in all; {', '.join(places)}."
+    places = [f"{r['cores']} cores of {r.get('cpu') or 'a processor not recorded'}" for r in records]
+    counts = ", ".join(f"{place} ({count})" for place, count in sorted(Counter(places).items()))
+    return f"{len(records)} runs, {hours:.1f} hours in all; on {counts}."
 
 
 def agreement(judged: Mapping[str, Judged]) -> str:
