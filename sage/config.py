@@ -8,7 +8,7 @@ from typing import Any
 
 from sage.hinting import HintRules
 from sage.prompts import PromptTemplates
-from sage.schedule import Schedule, load_schedule
+from sage.schedule import ScafGrpo, Schedule, load_schedule
 from sage.sources import Endpoint, HintFile, kind_of
 from sage.verify import load_verifier
 
@@ -102,6 +102,11 @@ class SageConfig:
             "temperature or set sage.hint_retries=0",
         )
         require(self.train_on in ("hinted", "plain"), "train_on", "must be hinted or plain")
+        require(
+            self.train_on == "hinted" or not isinstance(self.make_schedule(), ScafGrpo),
+            "train_on",
+            "does not go with sage.schedule=scaf-grpo, whose helped rollout is trained on (x, h): use hinted",
+        )
         require(self.leak in ("refuse", "redact"), "leak", "must be refuse or redact")
         require(0.0 < self.patience <= 1.0, "patience", "must lie in (0, 1]; 1 waits for the whole group")
         require(bool(self.solved_key), "solved_key", "must name a key of the reward function's result")

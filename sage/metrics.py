@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 
 from sage.gate import advantage_energy
-from sage.records import Action, Group, HintFailure, RequestOutcome, SkipReason, Visit
+from sage.records import Group, HintFailure, RequestOutcome, SkipReason, Visit
 
 
 def _spend(visits: Collection[Visit], unit: str) -> dict[str, float]:
@@ -17,10 +17,9 @@ def _spend(visits: Collection[Visit], unit: str) -> dict[str, float]:
         {f"{kind}_{fate}": 0.0 for kind in ("plain", "hinted") for fate in ("accepted", "discarded")} | {"hint": 0.0}
     )
     for visit in visits:
-        kept = visit.groups[0 if visit.decision.action is Action.SCAFFOLD else visit.accepted_index]
         for group in visit.groups:
             kind = "hinted" if group.hint is not None else "plain"
-            fate = "accepted" if group is kept else "discarded"
+            fate = "accepted" if group is visit.kept else "discarded"
             spent[f"{kind}_{fate}"] += getattr(group, unit)
         spent["hint"] += sum(getattr(request, unit) for request in visit.requests)
     return {f"sage/{unit}/{name}": float(value) for name, value in spent.items()}
@@ -30,13 +29,13 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
     """Metrics of the visits of one step.
 
     Args:
-        visits: the visits whose groups are trained on.
+        visits: the visits, those included whose groups verl filtered out (DAPO) or dropped as too old.
         skips: why each further prompt that was dispatched has no group.
         max_level: L.
 
     Returns:
         Counts of prompts by final level, of groups without signal before and after hinting, of hint requests and
-        failures by reason and of skipped prompts; the mean advantage energy (Eq. 6) of the trained groups; tokens and
+        failures by reason and of skipped prompts; the mean advantage energy (Eq. 6) of the accepted groups; tokens and
         seconds by kind. Seconds are summed over prompts that run side by side: they exceed the wall time.
     """
     accepted: list[Group] = [v.accepted for v in visits]
@@ -95,7 +94,7 @@ def staleness_metrics(visits: Collection[Visit], step: int) -> dict[str, float]:
 def token_metrics(
     kinds_N: Sequence[str],
     response_mask_NT: torch.Tensor,
-    entropy_NT: torch.Tensor,
+    entropy_NT: torch.Tensor | None,
     probs_diff_NT: torch.Tensor | None,
 ) -> dict[str, float]:
     """Entropy, length and drift of the trained rows, split by hinted or plain.
@@ -105,7 +104,7 @@ def token_metrics(
     Args:
         kinds_N: ``plain`` or ``hinted``, by whether the row's prompt holds a hint; rows of another kind are left out.
         response_mask_NT: 1 on response tokens.
-        entropy_NT: entropy of the policy at each token, in nats.
+        entropy_NT: entropy of the policy at each token, in nats; None when the actor was not asked.
         probs_diff_NT: |p_rollout - p_actor| of each sampled token; None when the engine gave no log-probs.
 
     Returns:
@@ -119,7 +118,8 @@ def token_metrics(
         mask = response_mask_NT[rows].bool()
         if not mask.any():
             continue
-        metrics[f"sage/entropy/{kind}"] = entropy_NT[rows][mask].mean().item()
+        if entropy_NT is not None:
+            metrics[f"sage/entropy/{kind}"] = entropy_NT[rows][mask].mean().item()
         metrics[f"sage/response_length/{kind}"] = mask.sum(1).float().mean().item()
         if probs_diff_NT is not None:
             difference = probs_diff_NT[rows][mask]

@@ -37,7 +37,7 @@ def already_done(path: Path) -> set[tuple[str, int, int]]:
         whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):
             file.write_bytes(whole)
-        for line in whole.decode().splitlines():
+        for line in whole.splitlines():  # of bytes: hints may hold line ends that only text has, such as U+2028
             row = json.loads(line)
             if row.get("failure") != HintFailure.ENDPOINT.value:
                 done.add((row["prompt_id"], row["level"], row["draw"]))

@@ -237,6 +237,11 @@ class Visit:
         return 0 if self.dispatched is None else step - self.dispatched
 
     @property
+    def kept(self) -> Group:
+        """The group whose tokens count as accepted in ``sage/tokens/*``: with `Action.SCAFFOLD`, the plain one."""
+        return self.groups[0 if self.decision.action is Action.SCAFFOLD else self.accepted_index]
+
+    @property
     def accepted(self) -> Group:
         """The group that is trained on: the decision's, or for `Action.SCAFFOLD` the first one with one replacement."""
         group = self.groups[self.accepted_index]

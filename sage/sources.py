@@ -8,7 +8,9 @@ stronger model its *teacher* hints.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import time
 from collections import defaultdict
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 
 from sage.records import HintFailure
 
+logger = logging.getLogger(__name__)
 ONLINE = "online"
 SUFFIXES = (".jsonl", ".parquet")
 
@@ -86,9 +89,14 @@ class HintFile:
         found.hints = {key: [hint for _, hint in sorted(values)] for key, values in draws.items()}
         return found
 
-    def covered(self, prompt_ids: Collection[str]) -> int:
-        """How many of these prompts have a hint of some level."""
-        return len({prompt_id for prompt_id, _ in self.hints} & set(prompt_ids))
+    def covered(self, prompt_ids: Collection[str], level: int) -> int:
+        """How many of these prompts have a hint of a level."""
+        return sum((prompt_id, level) in self.hints for prompt_id in set(prompt_ids))
+
+    def longest(self, prompt_id: str) -> str | None:
+        """A prompt's longest hint, in characters; None where it has none."""
+        drawn = [hint for level in (1, 2, 3) for hint in self.hints.get((prompt_id, level), ())]
+        return max(drawn, key=len, default=None)
 
     def draw(self, prompt_id: str, level: int, number: int) -> Reply | HintFailure:
         """The hint of a level for the ``number``-th draw, counted from 0; draws repeat when all were used."""
@@ -119,7 +127,8 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 class Endpoint:
     """An OpenAI-compatible chat endpoint: ``http://host:port/v1``, or with ``#model`` where it serves several.
 
-    The key, where one is needed, is read from the environment variable ``SAGE_HINT_API_KEY``.
+    The key, where one is needed, is read from the environment variable ``SAGE_HINT_API_KEY``. The first error of each
+    kind is logged.
     """
 
     def __init__(self, url: str) -> None:
@@ -128,6 +137,22 @@ class Endpoint:
         base, _, self.model = url.partition("#")
         key = os.environ.get("SAGE_HINT_API_KEY", "none")
         self.client = AsyncOpenAI(base_url=base, api_key=key, max_retries=3, timeout=300)
+        self.limit = "max_tokens"
+        self.logged: set[str] = set()
+
+    def why_not(self, temperature: float, top_p: float) -> str | None:
+        """Why a short trial request fails; None when it is answered. Not to be called in a running event loop."""
+        from openai import OpenAIError
+
+        async def ask() -> None:
+            self.client = self.client.with_options(max_retries=1, timeout=60)
+            await self._ask([{"role": "user", "content": "Say yes."}], temperature, top_p, max_tokens=16, seed=0)
+
+        try:
+            asyncio.run(ask())
+        except OpenAIError as error:
+            return f"{type(error).__name__}: {error}"
+        return None
 
     async def ask(
         self, messages: Sequence[dict[str, str]], temperature: float, top_p: float, max_tokens: int, seed: int
@@ -135,19 +160,36 @@ class Endpoint:
         """One request; `HintFailure.ENDPOINT` when it still fails after retries."""
         from openai import OpenAIError
 
-        begin = time.perf_counter()
         try:
-            if not self.model:
-                self.model = (await self.client.models.list()).data[0].id
+            return await self._ask(messages, temperature, top_p, max_tokens, seed)
+        except OpenAIError as error:
+            if (kind := type(error).__name__) not in self.logged:
+                self.logged.add(kind)
+                logger.warning("%s gave no hint, counted as endpoint: %s: %s", self.client.base_url, kind, error)
+            return HintFailure.ENDPOINT
+
+    async def _ask(
+        self, messages: Sequence[dict[str, str]], temperature: float, top_p: float, max_tokens: int, seed: int
+    ) -> Reply:
+        from openai import BadRequestError
+
+        begin = time.perf_counter()
+        if not self.model:
+            self.model = (await self.client.models.list()).data[0].id
+        limit = self.limit
+        try:
             answer = await self.client.chat.completions.create(
                 model=self.model,
                 messages=list(messages),  # type: ignore[arg-type]
                 temperature=temperature,
                 top_p=top_p,
-                max_tokens=max_tokens,
                 seed=seed,
+                extra_body={limit: max_tokens},
             )
-        except OpenAIError:
-            return HintFailure.ENDPOINT
+        except BadRequestError as error:
+            if limit == "max_tokens" and "max_completion_tokens" in str(error):
+                self.limit = "max_completion_tokens"  # what OpenAI's reasoning models take instead
+                return await self._ask(messages, temperature, top_p, max_tokens, seed)
+            raise
         tokens = answer.usage.completion_tokens if answer.usage else 0
         return Reply(answer.choices[0].message.content or "", tokens, time.perf_counter() - begin)

@@ -1,7 +1,8 @@
 """Evaluate a model, or every checkpoint of a verl run, without hints; stop and go on at will.
 
     python scripts/evaluate.py --model Qwen/Qwen2.5-7B-Instruct --data bench/ --out results/qwen2.5-7b/base/eval
-    python scripts/evaluate.py --checkpoints outputs/qwen2.5-7b_sage/checkpoints --data bench/ --out results/qwen2.5-7b/sage/eval
+    python scripts/evaluate.py --checkpoints outputs/qwen2.5-7b_sage/checkpoints --data bench/ \\
+        --out results/qwen2.5-7b/sage/eval
     python scripts/evaluate.py --model M --benchmarks mine=problems.jsonl --samples 4 --out results/eval
 
 The defaults are the paper's settings: 16 samples a problem, temperature 0.6, top-p 0.95, 8192 tokens. What the files

@@ -82,9 +82,14 @@ def ask_endpoint(args: argparse.Namespace, templates: PromptTemplates) -> AskAny
     return ask
 
 
+def is_endpoint(model: str) -> bool:
+    """Whether it names an endpoint, not a model for vLLM."""
+    return model.startswith(("http://", "https://"))
+
+
 async def run(args: argparse.Namespace, prompts: list[Prompt]) -> int:
     templates = PromptTemplates.load(args.prompts)
-    inner = (ask_endpoint if args.model.startswith(("http://", "https://")) else ask_vllm)(args, templates)
+    inner = (ask_endpoint if is_endpoint(args.model) else ask_vllm)(args, templates)
 
     async def ask(prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:
         return await inner(prompt, level, seed) if (prompt.solution or "").strip() else HintFailure.NO_SOLUTION
@@ -104,7 +109,7 @@ async def run(args: argparse.Namespace, prompts: list[Prompt]) -> int:
         )
     print("  ".join(f"{name} {count}" for name, count in counts.items()), f"-> {args.out}")
     if unanswered := counts[HintFailure.ENDPOINT.value]:
-        print(f"{args.model} did not answer for {unanswered} hints: run the same command again for those")
+        print(f"{args.model} did not answer for {unanswered} hints (why: above): run the same command again for those")
     return int(unanswered > 0)
 
 
@@ -131,7 +136,10 @@ def main() -> int:
     args = parser.parse_args()
     if args.out.suffix != ".jsonl":
         parser.error("--out must end in .jsonl")
-    return asyncio.run(run(args, read_prompts(args.data, args.limit)))
+    prompts = read_prompts(args.data, args.limit)
+    if is_endpoint(args.model) and (reason := Endpoint(args.model).why_not(args.temperature, args.top_p)):
+        parser.error(f"--model {args.model} gives no hints, by a trial request: {reason}")
+    return asyncio.run(run(args, prompts))
 
 
 if __name__ == "__main__":

@@ -85,7 +85,8 @@ def luffy_loss(
         rollout_is_weights: not supported.
 
     Returns:
-        The loss, and the mean weight of reference tokens as a metric.
+        The loss, and as a metric the mean weight of reference tokens in this micro-batch, 0 where it has none; verl
+        averages it over micro-batches.
     """
     assert rollout_is_weights is None, "algorithm.rollout_correction does not go with the luffy loss"
     reference = old_log_prob > 0

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from sage.budget import known_shape
+from sage.sources import Endpoint, kind_of
 
 
 def model_length(config: DictConfig) -> int:
@@ -45,7 +46,7 @@ def model_parallel(config: DictConfig) -> tuple[int, int]:
 
 
 def check_names(config: DictConfig) -> None:
-    """Names that verl would look up only after the models are loaded."""
+    """Names that verl would look up only after the models are loaded, and choices that the recipe cannot honour."""
     from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, POLICY_LOSS_REGISTRY
     from verl.utils.import_utils import import_external_libs
 
@@ -59,10 +60,23 @@ def check_names(config: DictConfig) -> None:
     ):
         if name not in known:
             raise ValueError(f"{key}={name} is unknown: use one of {', '.join(sorted(map(str, known)))}")
-    strategy, engine = config.actor_rollout_ref.actor.strategy, config.model_engine
-    if (strategy == "megatron") != (engine == "megatron"):
+    model = config.reward.reward_model
+    engine, warmup = config.actor_rollout_ref.rollout.name, config.trainer.critic_warmup
+    if engine != "vllm":
+        raise ValueError(f"actor_rollout_ref.rollout.name={engine}: hint requests are written for vLLM, use vllm")
+    if model.enable and not model.enable_resource_pool:
         raise ValueError(
-            f"actor_rollout_ref.actor.strategy={strategy} does not go with model_engine={engine}: choose Megatron by "
+            "reward.reward_model.enable=true: verl would score a rollout only after its visit, set "
+            "reward.reward_model.enable_resource_pool=true"
+        )
+    if warmup > 0:
+        raise ValueError(
+            f"trainer.critic_warmup={warmup}: the actor would wait for a critic that is not there, set it to 0"
+        )
+    strategy, trainer = config.actor_rollout_ref.actor.strategy, config.model_engine
+    if (strategy == "megatron") != (trainer == "megatron"):
+        raise ValueError(
+            f"actor_rollout_ref.actor.strategy={strategy} does not go with model_engine={trainer}: choose Megatron by "
             "model_engine=megatron alone (ENGINE=megatron in the launch scripts)"
         )
 
@@ -172,6 +186,11 @@ def check_machine(config: DictConfig, environ: Mapping[str, str]) -> list[str]:
             "trainer.logger has wandb, but there is no login: run wandb login, set WANDB_API_KEY or "
             "WANDB_MODE=offline, or leave wandb out of trainer.logger (LOGGER)"
         )
+    sage = config.sage
+    if kind_of(sage.hint_source) == "endpoint":
+        reason = Endpoint(sage.hint_source).why_not(sage.hint_temperature, sage.hint_top_p)
+        if reason:
+            problems.append(f"sage.hint_source={sage.hint_source} gives no hints, by a trial request: {reason}")
     if environ.get("RAY_ADDRESS"):
         own = [key for key in ("num_cpus", "num_gpus", "object_store_memory") if config.ray_kwargs.ray_init.get(key)]
         if own:

@@ -13,15 +13,16 @@ from typing import Any
 import hydra
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
+from transformers import AutoConfig
 from verl.utils import hf_tokenizer
 
 from recipe.sage.encoding import encode_messages, encode_reference
-from recipe.sage.settings import check_run, model_length, training_files
+from recipe.sage.settings import check_run, training_files
 from sage.prompts import PromptTemplates
-from sage.records import HintFailure
 from sage.sources import HintFile
 
 EXAMPLE = "(the hint)"
+"""Stands for a hint that is not known before the run; of a hint file, a prompt's longest one is shown."""
 
 
 class Preview:
@@ -35,7 +36,11 @@ class Preview:
         rollout = config.actor_rollout_ref.rollout
         self.prompt_length, self.response_length = rollout.prompt_length, rollout.response_length
         self.references = self.sage.make_schedule(rollout.n).references
-        self.model_length = model_length(config)
+        # as the rollout worker has it
+        self.model_length = (
+            rollout.max_model_len
+            or AutoConfig.from_pretrained(config.actor_rollout_ref.model.path).max_position_embeddings
+        )
         source = self.sage.open_hint_source()
         self.hints = source if isinstance(source, HintFile) else None
 
@@ -60,10 +65,8 @@ class Preview:
 
     def contexts(self, row: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
         """The messages of each context of a row."""
-        hint, asked = EXAMPLE, None if self.sage.hint_request == "json" else 1
-        if self.hints:
-            found = self.hints.draw(row["prompt_id"], 1, 0)
-            hint = found.text if not isinstance(found, HintFailure) else EXAMPLE
+        asked = None if self.sage.hint_request == "json" else 1
+        hint = (self.hints and self.hints.longest(row["prompt_id"])) or EXAMPLE
         contexts = {"plain": list(row["prompt"])}
         if self.sage.uses_hints:
             if not self.hints and row["solution"]:

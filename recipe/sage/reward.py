@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cache
+from math import ceil
 from typing import Any
 
 from sage.grading import available_cores
@@ -15,11 +16,17 @@ _LOADING = threading.Lock()  # the first responses come in several threads at on
 @cache
 def _verifier(spec: str, workers: int) -> Verifier:
     """One for the process. The reward workers of a node divide its cores, rounded up, between them."""
-    return load_verifier(spec, processes=-(-available_cores() // workers))
+    return load_verifier(spec, processes=ceil(available_cores() / workers))
 
 
 def compute_score(
-    data_source: str, solution_str: str, ground_truth: Any, extra_info: dict[str, Any], verifier: str, workers: int = 8
+    data_source: str,
+    solution_str: str,
+    ground_truth: Any,
+    extra_info: dict[str, Any],
+    verifier: str,
+    workers: int = 8,
+    nodes: int = 1,
 ) -> dict[str, float]:
     """Grade one response (``reward.custom_reward_function``).
 
@@ -29,12 +36,13 @@ def compute_score(
         ground_truth: the gold answer.
         extra_info: as in the data file; not used.
         verifier: ``sage.verifier``, passed by the configuration.
-        workers: ``reward.num_workers``, which verl spreads over the nodes; the default is verl's.
+        workers: ``reward.num_workers``; the default is verl's.
+        nodes: ``trainer.nnodes``, over which verl spreads them.
 
     Returns:
         ``score`` (the reward) and ``acc`` (the accuracy that decides "solved"), both 0.0 or 1.0.
     """
     with _LOADING:
-        grader = _verifier(verifier, workers)
+        grader = _verifier(verifier, ceil(workers / nodes))
     correct = float(grader.is_correct(solution_str, str(ground_truth)))
     return {"score": correct, "acc": correct}

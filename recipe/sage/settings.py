@@ -6,9 +6,17 @@ import importlib.metadata
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from recipe.sage.checks import check_model, check_names, check_sizes, check_validation_files, model_length
+from recipe.sage.checks import (
+    check_model,
+    check_names,
+    check_sizes,
+    check_validation_files,
+    model_length,
+    model_parallel,
+)
 from sage.config import SageConfig, check_budget
 from sage.data import DataReport, check_training_files
+from sage.schedule import Fixed
 from sage.sources import HintFile
 
 VERL_VERSION = "0.9.1"
@@ -48,6 +56,7 @@ def why_not_skip(config: DictConfig) -> str | None:
             actor, "megatron.override_transformer_config.moe_router_load_balancing_type", default="none"
         )
         != "none",
+        "distillation.enabled=true": config.distillation.enabled,
         "algorithm.rollout_correction": bool(correction.get("rollout_is") or correction.get("rollout_rs")),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
@@ -86,9 +95,11 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
     files = training_files(config)
     report = check_training_files(files, sage.needs_solutions)
     check_validation_files(validation_files(config))
-    hints = sage.open_hint_source()
-    if isinstance(hints, HintFile) and not hints.covered(report.prompt_ids):
-        raise ValueError(f"sage.hint_source={sage.hint_source} has no hint for any prompt id of {', '.join(files)}")
+    if (covered := _covered(sage, report)) and not any(covered.values()):
+        levels = ", ".join(map(str, covered))
+        raise ValueError(
+            f"sage.hint_source={sage.hint_source} has no hint of level {levels} for any prompt id of {', '.join(files)}"
+        )
     references = sage.make_schedule().references > 0
     if references != (config.actor_rollout_ref.actor.policy_loss.loss_mode == "luffy"):
         raise ValueError(
@@ -109,14 +120,25 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
     return sage, report
 
 
+def _covered(sage: SageConfig, report: DataReport) -> dict[int, int]:
+    """How many prompts have a hint of each level that the schedule asks for; empty where hints are from no file."""
+    hints = sage.open_hint_source()
+    if not isinstance(hints, HintFile):
+        return {}
+    schedule = sage.make_schedule()
+    levels = (schedule.level,) if isinstance(schedule, Fixed) else range(1, sage.max_level + 1)
+    return {level: hints.covered(report.prompt_ids, level) for level in levels}
+
+
 def describe_run(config: DictConfig, sage: SageConfig, report: DataReport) -> str:
     """The batch arithmetic in words."""
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     prompts = config.data.train_batch_size
     updates = prompts // actor.ppo_mini_batch_size * actor.ppo_epochs
+    covered = ", ".join(f"level {level} for {count} prompts" for level, count in _covered(sage, report).items())
     lines = [
         f"SAGE: schedule {sage.schedule}, levels 0..{sage.max_level if sage.uses_hints else 0}",
-        f"  hints  {sage.hint_source if sage.uses_hints else 'none'}",
+        f"  hints  {sage.hint_source if sage.uses_hints else 'none'}" + (f": {covered}" if covered else ""),
         f"  data   {report.rows} prompts, {report.without_solution} of them without a solution (never hinted)",
         f"  step   {prompts} prompts x {rollout.n} rollouts = {prompts * rollout.n} rows, "
         f"{updates} updates of {actor.ppo_mini_batch_size} prompts ({actor.ppo_mini_batch_size * rollout.n} rows)",
@@ -131,4 +153,7 @@ def _dead_groups(config: DictConfig, sage: SageConfig) -> str:
         return "  dead   groups of equal rewards are trained on like others (sage.skip_dead_groups=false)"
     if reason := why_not_skip(config):
         return f"  dead   groups of equal rewards are trained on like others, since skipping would change {reason}"
-    return "  dead   groups of equal rewards skip log-probs, forward and backward; the others' gradients stay the same"
+    shared, _ = model_parallel(config)
+    several = config.trainer.n_gpus_per_node * config.trainer.nnodes > shared
+    effect = "the data-parallel ranks share the rows out anew" if several else "the others' gradients stay the same"
+    return f"  dead   groups of equal rewards skip log-probs, forward and backward; {effect}"

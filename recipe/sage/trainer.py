@@ -170,13 +170,16 @@ class SageHooks(PPOTrainer):
         kinds = [self.visits[uid].row_kind(int(session)) for uid, session, _ in (key.split("_") for key in real)]
         fields = ["response_mask", "entropy", "old_log_probs", "rollout_log_probs"]
         data = tq.kv_batch_get(keys=real, partition_id=batch.partition_id, select_fields=fields).to_padded_tensor()
-        difference = None
-        if "rollout_log_probs" in data:
+        entropy, difference = (
+            data.get("entropy"),
+            None,
+        )  # the actor's; none in verl's bypass mode, which does not ask it
+        if entropy is not None and "rollout_log_probs" in data:
             difference = (data["rollout_log_probs"].exp() - data["old_log_probs"].exp()).abs()
-        return token_metrics(kinds, data["response_mask"], data["entropy"], difference)
+        return token_metrics(kinds, data["response_mask"], entropy, difference)
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        """After the update: remember what was trained on."""
+        """After the update: remember the visits, those that verl filtered out or dropped as too old included."""
         batch = super()._update_actor(batch, metrics)
         with self._timed():
             if self.dead:
@@ -230,6 +233,8 @@ class SageHooks(PPOTrainer):
         extra = self.store.load(folder / STATE_FILE)
         if os.path.samefile(folder.parent, self.history.path.parent):
             self.history.truncate(int(str(extra["history_bytes"])))
+        else:  # another run's checkpoint: what is here belongs to neither
+            self.history.start_afresh()
 
 
 @register_trainer("sage_sync")

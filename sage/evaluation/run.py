@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,6 +154,8 @@ class Evaluation:
     def finish(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Sort the files, score them and write ``summary.json``, whose content is returned.
 
+        Benchmarks that were scored before with the same settings stay in it.
+
         Args:
             facts: put in front, such as the model's name.
         """
@@ -163,9 +166,13 @@ class Evaluation:
             samples = file.read()
             numbers = range(self.settings.samples)
             scores[name] = score([[samples[p.problem_id, n] for n in numbers] for p in problems])
+        path = self.folder / "summary.json"
         settings = {"samples": self.settings.samples, **self.settings.of_samples()}
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if before.get("settings") == settings:
+            scores = before["benchmarks"] | scores
         summary = facts | {"settings": settings, "benchmarks": scores} | averages(scores)
-        write_json(self.folder / "summary.json", summary)
+        write_json(path, summary)
         return summary
 
     def _requests(self, model: str, missing: Mapping[str, Mapping[str, list[int]]]) -> Iterator[list[Request]]:

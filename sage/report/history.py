@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from sage.records import Action, Group, Visit
+from sage.records import Visit
 
 
 class Entry(NamedTuple):
     """One line of the history."""
 
     step: int
-    """Training step that trained on the visit."""
+    """Training step at whose end the visit was remembered."""
     uid: str
     visit: Visit
 
@@ -66,11 +66,6 @@ def read_history(path: str | Path) -> Iterator[Entry]:
                 raise ValueError(f"{path}:{number}: no visit ({error!r}); restore or remove the line") from None
 
 
-def kept_group(visit: Visit) -> Group:
-    """The group whose tokens count as accepted, as in ``sage/tokens/*``: with scaffolding, the plain one."""
-    return visit.groups[0 if visit.decision.action is Action.SCAFFOLD else visit.accepted_index]
-
-
 def history_table(path: str | Path) -> pa.Table:
     """One row a group, discarded ones included, in the order of the history.
 
@@ -82,7 +77,7 @@ def history_table(path: str | Path) -> pa.Table:
     columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     visits: Counter[str] = Counter()
     for step, uid, visit in read_history(path):
-        kept = kept_group(visit)
+        kept = visit.kept
         for place, group in enumerate(visit.groups):
             rewards = [r.reward for r in group.rollouts]
             mean = sum(rewards) / len(rewards)

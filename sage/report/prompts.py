@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sage.report.history import Entry, kept_group
+from sage.report.history import Entry
 from sage.report.runs import Problem, read_dumps
 
 PART = 100
@@ -67,7 +67,7 @@ def pack(value: Any) -> str:
 def details(entry: Entry, cut: Cut | None) -> dict[str, Any]:
     """One visit; without texts where there is no cutter."""
     visit = entry.visit
-    kept = kept_group(visit)
+    kept = visit.kept
     return {
         "s": entry.step,
         "d": [str(visit.decision.action), str(visit.decision.reason), visit.decision.level],

@@ -13,6 +13,7 @@ is not there is left out and named in `Run.absent` or `Results.skipped`.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -168,7 +169,11 @@ def read_metrics(folder: Path) -> dict[int, dict[str, float]]:
             files.append(records)
     steps: dict[int, dict[str, float]] = {}
     for records in sorted(files, key=lambda r: r[0][0]):
-        steps = {step: data for step, data in steps.items() if step < records[0][0]} | dict(records)
+        # A resumed run first tests the checkpoint's step once more; its own steps begin after that.
+        begin = min((step for step, data in records if "timing_s/step" in data), default=math.inf)
+        steps = {step: data for step, data in steps.items() if step < begin}
+        for step, data in records:
+            steps[step] = steps.get(step, {}) | data
     return steps
 
 

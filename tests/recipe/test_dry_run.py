@@ -18,6 +18,7 @@ def test_a_dry_run_prints_configuration_and_arithmetic(data, capsys):
     ):
         assert line in text, line
     assert "use_torch_compile" not in text and "TOO" not in text
+    assert "forward and backward; the data-parallel ranks share the rows out anew" in text
     assert dry_run.main([*overrides("qwen2.5-7b/run_sage.sh", data), "--full"]) == 0
     assert "use_torch_compile" in capsys.readouterr().out
 
@@ -39,6 +40,18 @@ def test_a_dry_run_of_a_model_that_cannot_be_measured(data, capsys, monkeypatch)
         "memory not estimated for nobody/nothing: its config.json cannot be had" in text
         and "tokens of a step, at most" in text
     )
+
+
+def test_a_dry_run_refuses_what_verl_refuses(data, capsys):
+    arguments = [*overrides("qwen2.5-7b/run_sage.sh", data), "actor_rollout_ref.rollout.temperature=0"]
+    assert dry_run.main(arguments) == 1
+    assert "This run would be refused: validation gen temperature should be greater" in capsys.readouterr().out
+
+
+def test_the_launch_script_calls_the_preview(data, tmp_path):
+    started, _ = launch("qwen3-4b/run_sage.sh", data, PREVIEW="1", OUTPUT_DIR=f"{tmp_path}/new")
+    assert started[:2] == ["-m", "recipe.sage.preview"] and not (tmp_path / "new").exists()
+    assert launch("qwen3-4b/run_sft.sh", data, PREVIEW="1", OUTPUT_DIR=f"{tmp_path}/new")[0] == 2
 
 
 def test_the_launch_script_calls_the_dry_run(data, tmp_path):

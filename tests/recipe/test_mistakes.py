@@ -43,6 +43,9 @@ MISTAKES = [
         "path=/models/qwen does not exist: give a folder or a name on the hub",
     ),
     ("actor_rollout_ref.actor.strategy=megatron", "model_engine=megatron alone"),
+    ("actor_rollout_ref.rollout.name=sglang", "written for vLLM"),
+    ("reward.reward_model.enable=true", "set reward.reward_model.enable_resource_pool=true"),
+    ("trainer.critic_warmup=5", "set it to 0"),
 ]
 
 
@@ -118,6 +121,12 @@ def test_what_this_machine_lacks(script, arguments, environ, message, data, monk
         changed(data, *arguments, script=f"qwen2.5-7b/{script}"), {"HOME": str(tmp_path), **environ}
     )
     assert any(re.search(message, problem) for problem in problems), problems
+
+
+def test_an_endpoint_is_asked_before_the_run(data, tmp_path):
+    run = changed(data, "sage.hint_source=http://127.0.0.1:9/v1#m")
+    (problem,) = check_machine(run, {"HOME": str(tmp_path), "RAY_ADDRESS": "auto"})
+    assert re.search(r"127.0.0.1:9/v1#m gives no hints, by a trial request: APIConnectionError", problem)
 
 
 def test_a_machine_that_has_everything(data, monkeypatch, tmp_path):

@@ -144,11 +144,29 @@ def test_an_unset_block_is_named():
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_one_value_of_the_configuration(method, data, tmp_path):
     hints = tmp_path / "hints.jsonl"
-    hints.write_text("".join(json.dumps({"prompt_id": i, "level": 1, "hint": "h"}) + "\n" for i in ids(data)))
+    lines = [{"prompt_id": i, "level": level, "hint": "h"} for i in ids(data) for level in (1, 2, 3)]
+    hints.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = config(data, f"method={method}", f"sage.hint_source={hints}")
     sage, report = check_run(run)
     assert sage.schedule == {"dapo": "grpo", "off-policy": "sage"}.get(method, method)
-    assert "dead   groups of equal rewards skip" in describe_run(run, sage, report)
+    text = describe_run(run, sage, report)
+    assert "forward and backward; the others' gradients stay the same" in text
+    covered = {"fixed-1": ": level 1 for 32 prompts\n", "sage": ": level 1 for 32 prompts, level 2 for 32 prompts, "}
+    assert covered.get(method, "") in text
+
+
+def test_a_hint_file_without_hints_of_the_levels_asked_for_is_refused(data, tmp_path):
+    hints = tmp_path / "hints.jsonl"
+    hints.write_text(json.dumps({"prompt_id": ids(data)[0], "level": 1, "hint": "h"}) + "\n")
+    run = config(data, f"sage.hint_source={hints}")
+    assert "level 1 for 1 prompts, level 2 for 0 prompts" in describe_run(run, *check_run(run))
+    with pytest.raises(ValueError, match=r"hints\.jsonl has no hint of level 2 for any prompt id of"):
+        check_run(config(data, "method=fixed-2", f"sage.hint_source={hints}"))
+
+
+def test_scaffolding_is_trained_on_its_hinted_prompt(data):
+    with pytest.raises(ValueError, match=r"train_on='plain' does not go with sage.schedule=scaf-grpo"):
+        check_run(config(data, "method=scaf-grpo", "sage.train_on=plain"))
 
 
 @pytest.mark.parametrize(
@@ -160,6 +178,7 @@ def test_every_method_is_one_value_of_the_configuration(method, data, tmp_path):
         "algorithm.adv_estimator=rloo",
         "actor_rollout_ref.actor.policy_loss.loss_mode=clip_cov",
         "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-sum-norm",
+        "distillation.enabled=true",
     ],
 )
 def test_dead_groups_are_trained_on_where_skipping_them_would_change_the_update(override, data):

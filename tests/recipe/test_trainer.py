@@ -10,14 +10,16 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage, get_adv_estimator_fn, get_policy_loss_fn
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions
 from verl.workers.config import ActorConfig
 
 import recipe.sage.algorithm  # noqa: F401  (registers the estimator)
-from recipe.sage.trainer import check_groups
+from recipe.sage.trainer import STATE_FILE, SageTrainer, check_groups
 from sage.advantage import group_advantages
 from sage.records import Action, Decision, Group, Reason, Rollout, Visit
 from sage.schedule import Luffy, Sage, ScafGrpo
+from sage.state import StateStore, VisitHistory
 
 ROOT = Path(__file__).parents[2]
 SIZE = 8
@@ -160,3 +162,22 @@ def test_scaf_grpos_weights_by_hand():
     loss.backward()
     kept = [0.9, 0.0, 1.1, 1.3, 1.0, 1.0, 1.0]
     assert (8 * log_probs.grad[:, 0]).tolist() == pytest.approx([w / 7**0.5 for w in kept] + [0.0], rel=1e-4)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_history_goes_on_after_its_own_checkpoint_and_begins_anew_after_another_runs(own, tmp_path, monkeypatch):
+    here, other = tmp_path / "here", tmp_path / "other"
+    here.mkdir()
+    checkpoint = (here if own else other) / "global_step_5"
+    StateStore(Sage(3)).save(checkpoint / STATE_FILE, {"step": 5, "history_bytes": 4})
+    (here / "sage_history.jsonl").write_text("old\nlost\n")
+    monkeypatch.setattr(PPOTrainer, "_load_checkpoint", lambda self: None)
+    monkeypatch.setattr(SageTrainer, "_waiting", lambda self: set())
+    trainer = SageTrainer.__new__(SageTrainer)
+    trainer.global_steps, trainer.store = 5, StateStore(Sage(3))
+    trainer.history = VisitHistory(here / "sage_history.jsonl")
+    settings = {"default_local_dir": str(here), "resume_mode": "resume_path", "resume_from_path": str(checkpoint)}
+    trainer.config = OmegaConf.create({"trainer": settings})
+    trainer._load_checkpoint()
+    found = {path.name: path.read_text() for path in here.glob("*.jsonl")}
+    assert found == ({"sage_history.jsonl": "old\n"} if own else {"sage_history.1.jsonl": "old\nlost\n"})

@@ -126,6 +126,16 @@ def test_more_samples_and_more_benchmarks_go_on_with_what_is_there(tmp_path):
     assert set(json.loads((tmp_path / "settings.json").read_text())["benchmarks"]) == {"mine", "gpqa"}
 
 
+def test_benchmarks_of_an_earlier_call_keep_their_scores(tmp_path):
+    for name, problems in BENCHMARKS.items():
+        part = Evaluation(tmp_path / "parts", {name: problems}, SETTINGS)
+        part.begin({"model": "m"}, {name: "digest"})
+        part.sample(MODEL, Engines({}, 1))
+        part.finish({"model": "m", "checkpoint": "c"})
+    finished(tmp_path / "whole")
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
 @pytest.mark.parametrize(("settings", "digest"), [({"temperature": 0.6}, "a"), ({"temperature": 1.0}, "b")])
 def test_samples_drawn_in_another_way_are_not_gone_on_with(tmp_path, settings, digest):
     check_settings(tmp_path / "settings.json", {"temperature": 0.3}, {"mine": "a"})

@@ -1,6 +1,9 @@
+import re
+from pathlib import Path
+
 import torch
 
-from sage.metrics import policy_metrics, token_metrics, visit_metrics
+from sage.metrics import policy_metrics, staleness_metrics, token_metrics, visit_metrics
 from sage.records import (
     Action,
     Decision,
@@ -72,6 +75,19 @@ def test_every_step_has_the_same_keys():
     assert visit_metrics([], [], 3).keys() == visit_metrics(VISITS, [], 3).keys()
 
 
+def test_every_metric_is_documented():
+    """docs/metrics.md names each key, or the key with its last part as <..> where that is one of several words."""
+    text = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    words = set(re.findall(r"`(\w+)`", text)) | {"0", "1", "2", "3"}
+    named = [re.escape(name) for name in re.findall(r"`(sage/[^`]+)`", text)]
+    patterns = [re.sub(r"<\w+>", r"(\\w+)", name) for name in named]
+    ones = torch.ones(1, 2)
+    found = {**visit_metrics(VISITS, [], 3), **policy_metrics(VISITS), **staleness_metrics(VISITS, 3)}
+    for key in {*found, *token_metrics(["hinted"], ones, ones, ones)}:
+        matches = [match for pattern in patterns if (match := re.fullmatch(pattern, key))]
+        assert matches and all(word in words for match in matches for word in match.groups()), key
+
+
 def test_token_metrics_split_rows_by_hint_and_respect_the_mask():
     mask = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1]])
     entropy = torch.tensor([[1.0, 3.0, 99.0], [5.0, 99.0, 99.0], [2.0, 2.0, 2.0]])
@@ -82,6 +98,7 @@ def test_token_metrics_split_rows_by_hint_and_respect_the_mask():
     assert metrics["sage/rollout_probs_diff_max/hinted"] == 0.5
     assert abs(metrics["sage/rollout_probs_diff_mean/plain"] - 0.2) < 1e-6
     assert "sage/entropy/hinted" not in token_metrics(["plain"] * 3, mask, entropy, None)
+    assert set(token_metrics(["plain"] * 3, mask, None, None)) == {"sage/response_length/plain"}, "verl's bypass mode"
 
 
 def test_references_are_in_no_token_metric():

@@ -35,7 +35,8 @@ def test_every_visit_uses_the_next_draw(tmp_path, name):
     assert [hints.draw("a", 1, n).text for n in range(4)] == ["one", "another", "one", "another"]
     assert hints.draw("b", 3, 7).text == "three"
     assert hints.draw("a", 2, 0) is hints.draw("zzz", 1, 0) is HintFailure.NOT_IN_FILE
-    assert hints.covered(["a", "b", "c"]) == 2
+    assert [hints.covered(["a", "b", "c"], level) for level in (1, 2, 3)] == [1, 0, 1]
+    assert (hints.longest("a"), hints.longest("c")) == ("another", None)
 
 
 def test_draws_follow_their_number_whatever_their_order_in_the_file(tmp_path):
@@ -102,7 +103,7 @@ def test_a_hint_file_is_written_resumed_and_read_back(tmp_path):
     assert sorted(path.read_text().splitlines()) == sorted("".join(lines).splitlines()), "the same hints"
     assert run(path, ask) == {"before": 30}
     hints = HintFile.load(path, 3)
-    assert hints.draw("p0", 2, 0) != hints.draw("p0", 2, 1) and hints.covered(["p4"]) == 0
+    assert hints.draw("p0", 2, 0) != hints.draw("p0", 2, 1) and hints.covered(["p4"], 1) == 0
     assert len(already_done(path)) == 30 and failures_path(path).read_text().count("leak") == 6
 
 
@@ -124,6 +125,7 @@ class Server(BaseHTTPRequestHandler):
 
     statuses: ClassVar[list[int]] = []
     seen: ClassVar[list[dict]] = []
+    refused: ClassVar[str] = "nothing"
 
     def reply(self, status, body):
         self.send_response(status)
@@ -136,6 +138,9 @@ class Server(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.seen.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        if self.refused in self.seen[-1]:
+            error = {"message": f"{self.refused!r} is not supported. Use 'max_completion_tokens' instead."}
+            return self.reply(400, {"error": error})
         message = {"role": "assistant", "content": "first add"}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
@@ -150,7 +155,7 @@ class Server(BaseHTTPRequestHandler):
 def endpoint():
     server = HTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    Server.statuses, Server.seen = [], []
+    Server.statuses, Server.seen, Server.refused = [], [], "nothing"
     yield Endpoint(f"http://127.0.0.1:{server.server_port}/v1")
     server.shutdown()
 
@@ -174,9 +179,31 @@ def test_an_endpoint_is_asked_with_our_sampling_and_tried_again(endpoint):
     )
 
 
-def test_an_endpoint_that_refuses_is_a_counted_failure(endpoint):
-    Server.statuses.append(400)
-    assert ask(endpoint) is HintFailure.ENDPOINT
+def test_an_endpoint_that_refuses_is_a_counted_failure_and_logged_once(endpoint, caplog):
+    Server.statuses += [400, 400, 401]
+    assert [ask(endpoint) for _ in range(3)] == [HintFailure.ENDPOINT] * 3
+    assert [record.args[1] for record in caplog.records] == ["BadRequestError", "AuthenticationError"]
+
+
+def test_a_trial_says_why_an_endpoint_gives_no_hints(endpoint):
+    assert endpoint.why_not(1.0, 1.0) is None
+    Server.statuses.append(401)
+    assert endpoint.why_not(1.0, 1.0).startswith("AuthenticationError: Error code: 401")
+    assert Endpoint("http://127.0.0.1:9/v1#m").why_not(1.0, 1.0).startswith("APIConnectionError")
+
+
+def test_a_model_that_wants_another_name_for_the_limit_gets_it(endpoint):
+    Server.refused = "max_tokens"
+    assert ask(endpoint).text == ask(endpoint).text == "first add"
+    assert ["max_tokens" in sent for sent in Server.seen] == [True, False, False]
+    assert Server.seen[-1]["max_completion_tokens"] == 64
+
+
+def test_hints_with_line_ends_of_text_are_read_as_they_were_written(tmp_path):
+    line = {"prompt_id": "p0", "level": 1, "draw": 0, "hint": "one\u2028two\u0085three"}
+    (tmp_path / "h.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert already_done(tmp_path / "h.jsonl") == {("p0", 1, 0)}
+    assert HintFile.load(tmp_path / "h.jsonl", 3).draw("p0", 1, 0).text == line["hint"]
 
 
 def test_failures_of_an_endpoint_on_file_do_not_count_as_done(tmp_path):

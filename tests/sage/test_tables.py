@@ -146,6 +146,21 @@ def test_a_resumed_run_replaces_the_steps_that_it_repeats_and_an_unfinished_line
     assert run.never_solved == curve[60] and run.origin == "validation at step 60"
 
 
+def test_a_resumed_run_that_tests_its_checkpoint_first_keeps_the_step_before(tmp_path):
+    folder = tmp_path / "m/sage"
+    write_metrics(folder, 50)
+    test = {"step": 40, "data": {"val-core/aime24/acc/mean@16": 0.5}}
+    (folder / "metrics.2.jsonl").write_text(json.dumps(test) + "\n")
+    (run,) = read_results(tmp_path).of("m", "sage")
+    assert run.steps == 50, "it has made no step of its own yet"
+    write_metrics(folder, 60, "rest.jsonl", first=41)
+    with open(folder / "metrics.2.jsonl", "a") as file:
+        file.write((folder / "rest.jsonl").read_text())
+    (run,) = read_results(tmp_path).of("m", "sage")
+    assert run.steps == 60 and run.step_seconds == 600 and list(run.curves["sage/hint_usage"]) == list(range(1, 61))
+    assert run.curves["val/aime24"][40] == 0.5 and run.curves["val/math500"][40] == pytest.approx(0.48)
+
+
 def test_validation_before_training_is_the_base_model_and_not_the_result(tmp_path):
     folder = tmp_path / "m/grpo"
     folder.mkdir(parents=True)
