@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import statistics
 import subprocess
 from pathlib import Path
@@ -107,6 +108,7 @@ def write_data(file: Path, rows: int, success: float, vocabulary: int) -> None:
 def measure(out: Path, model: str, method: str, steps: int, overrides: list[str]) -> dict[str, Any]:
     """Run some steps of a launch script and read its metrics; the first step is left out of the times, it warms up."""
     folder = out / method
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier call
     settings = [
         "sage.verifier=benchmarks.real_size:Coin",
         "sage.hint_request=level",
@@ -117,7 +119,7 @@ def measure(out: Path, model: str, method: str, steps: int, overrides: list[str]
         f"trainer.total_training_steps={steps}",
     ]
     environment = os.environ | {
-        "MODEL_PATH": str(out / "model"),
+        "MODEL_PATH": str(out / model),
         "TRAIN_FILE": str(out / "train.parquet"),
         "VAL_FILE": str(out / "train.parquet"),
         "OUTPUT_DIR": str(folder),
@@ -151,13 +153,16 @@ def main() -> None:
     args, overrides = parser.parse_known_args()
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    if not (out / "model" / "config.json").exists():
-        builder = multiprocessing.get_context("spawn").Process(target=write_model, args=(out / "model", args.model))
+    model = out / args.model
+    if not model.exists():
+        partial = out / f"partial-{args.model}"
+        builder = multiprocessing.get_context("spawn").Process(target=write_model, args=(partial, args.model))
         builder.start()  # a process of its own, which gives the GPU's memory back
         builder.join()
         if builder.exitcode:
-            raise SystemExit(f"the model could not be written to {out / 'model'}")
-    vocabulary = json.loads((out / "model" / "config.json").read_text())["vocab_size"]
+            raise SystemExit(f"the model could not be written to {partial}")
+        partial.rename(model)
+    vocabulary = json.loads((model / "config.json").read_text())["vocab_size"]
     write_data(out / "train.parquet", args.rows, args.success, vocabulary)
     results = []
     for method in args.methods:

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from sage.hinting import HintRules, HintWriter, request_seed
 from sage.records import HintFailure, Prompt
@@ -25,6 +25,22 @@ AskAny = Callable[[Prompt, int | None, int], Awaitable[Reply | HintFailure]]
 def failures_path(path: Path) -> Path:
     """Where what could not be written is noted."""
     return path.with_name(path.name + ".failures.jsonl")
+
+
+def check_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Refuse to go on with a file that was begun otherwise; else note how it is made, in ``<file>.settings.json``.
+
+    Raises:
+        ValueError: a setting has changed; the message names it and both values.
+    """
+    note = path.with_name(path.name + ".settings.json")
+    before = json.loads(note.read_text(encoding="utf-8")) if path.exists() and note.exists() else {}
+    for key, value in settings.items():
+        if before.get(key, value) != value:
+            raise ValueError(
+                f"{path} was begun with {key}={before[key]!r}, which is {value!r} now: use another file, or delete it"
+            )
+    note.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def already_done(path: Path) -> set[tuple[str, int, int]]:
@@ -54,7 +70,6 @@ async def write_hints(
     draws: int,
     seed: int,
     concurrency: int,
-    fits: Callable[[Prompt, str], bool] = lambda prompt, text: True,
     progress: Callable[[], object] = lambda: None,
 ) -> Counter[str]:
     """Write the hints that the file does not have yet.
@@ -68,7 +83,6 @@ async def write_hints(
         draws: hints for each prompt and level; training uses another one at each visit.
         seed: makes the draws of another file different.
         concurrency: prompts in flight.
-        fits: whether the prompt with this hint respects the prompt length.
         progress: called after each prompt and draw.
 
     Returns:
@@ -85,7 +99,7 @@ async def write_hints(
             asked = None if rules.request == "json" else level
             return await ask(prompt, asked, request_seed(seed, prompt.prompt_id, draw, level, attempt))
 
-        writer = HintWriter(prompt, rules, verifier, ask_once, lambda text: fits(prompt, text))
+        writer = HintWriter(prompt, rules, verifier, ask_once, lambda text: True)  # the run knows its prompt length
         async with gate:
             for level in levels:
                 hint = await writer.write(level)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
-GRACE = 60
+GRACE = 60.0
 """Seconds that a command has to end when it is told to."""
 
 
@@ -31,12 +31,17 @@ def running(group: int) -> bool:
     return False
 
 
-def end_group(leader: subprocess.Popen[bytes]) -> None:
-    """Stop the processes of a group, politely at first, and wait until none runs."""
+def end_group(leader: subprocess.Popen[bytes], grace: float = GRACE) -> None:
+    """Stop the processes of a group, politely at first, and wait until none runs.
+
+    Args:
+        leader: the group's first process.
+        grace: seconds that they have to end; more than twice `GRACE` where one of them ends a group of its own so.
+    """
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(leader.pid, number)
-        until = time.monotonic() + GRACE
+        until = time.monotonic() + grace
         while running(leader.pid) and time.monotonic() < until:
             time.sleep(0.1)
     leader.wait()

@@ -23,7 +23,7 @@ from sage.report.runs import (
     read_problems,
     read_setup,
     setting,
-    training_file,
+    training_files,
 )
 from sage.state import HISTORY_FILE
 from sage.tables import figures
@@ -54,7 +54,12 @@ def main() -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--out", type=Path, default=Path("report.html"))
     parser.add_argument("--png", type=Path, help="folder for Figures 2, 4 and 6 as PNG, with their numbers")
-    parser.add_argument("--data", type=Path, help="training file, for problems and answers; by default the run's own")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", help="training files, for problems and answers; by default the run's own"
+    )
+    parser.add_argument(
+        "--verifier", help="for the leak guard; by default the run's own, where it is one of this project"
+    )
     parser.add_argument("--prompt", nargs="+", default=[], metavar="ID", help="prompts that keep all their texts whole")
     args = parser.parse_args()
     try:
@@ -68,19 +73,16 @@ def main() -> int:
             path = source.state / HISTORY_FILE
             entries = list(read_history(path)) if path.is_file() else []
             seen |= {e.visit.prompt_id for e in entries}
-            data = args.data or training_file(setup)
-            problems = read_problems(data) if data and entries else {}
+            files = (args.data or training_files(setup)) if entries else []
+            problems = {prompt: problem for file in files for prompt, problem in read_problems(file).items()}
             unknown = len({e.visit.prompt_id for e in entries} - problems.keys())
             if unknown:
                 notes.append(f"{source.label}: no problem and answer for {unknown:,} prompts; give --data.")
-            name = str(setting(setup.config, "sage", "verifier") or "math")
-            try:
-                verifier = load_verifier(name)
-            except ValueError as error:
-                verifier = load_verifier("exact")
-                notes.append(
-                    f"{source.label}: leaks in hints by exact comparison, since its verifier is not here: {error}"
-                )
+            name = args.verifier or str(setting(setup.config, "sage", "verifier") or "math")
+            if not (args.verifier or ":" not in name or name.startswith("sage.")):  # code that a run folder names
+                notes.append(f"{source.label}: leaks in hints by exact comparison; its own is --verifier {name}.")
+                name = "exact"
+            verifier = load_verifier(name)
             pages.append(render_run(index, source, run, entries, problems, verifier, setup, args.prompt, len(sources)))
             print(f"read  {source.label}: {run.steps or 0} steps, {len(entries):,} visits  {source.path}")
         if lacking := [prompt for prompt in args.prompt if prompt not in seen]:

@@ -56,6 +56,9 @@ is_usable() {
   "$python" -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && grep -qF "$root/.venv" .venv/bin/activate
 }
 if ! is_usable; then
+  if [[ -e .venv/pyvenv.cfg && ! -e .venv/sage-setup.log ]]; then
+    die ".venv was not made by this script, and it is no Python 3.11 environment for this folder: move it away and run this again."
+  fi
   say "making .venv with Python $version"
   find .venv -mindepth 1 -maxdepth 1 ! -name sage-setup.lock -exec rm -rf {} +
   "$base" -m venv .venv || die "'$base -m venv' failed (on Debian and Ubuntu it needs the python3.11-venv package)."

@@ -1,13 +1,14 @@
 """Run a training command with its output in a log and its progress on the terminal, or follow one that is running.
 
-    python scripts/watch_run.py --steps 80 --log run/train.log -- python -m recipe.sage.main_sage ...
+    VERL_FILE_LOGGER_PATH=run/metrics.jsonl \\
+        python scripts/watch_run.py --steps 80 --log run/train.log -- python -m recipe.sage.main_sage ...
     python scripts/watch_run.py --follow run
 
 The steps are read from verl's file logger (VERL_FILE_LOGGER_PATH, or metrics*.jsonl in the followed folder). On a
 terminal the metrics are shown with their course, elsewhere as one line a step. A command that writes nothing to its log
 for --silence seconds is stopped: a vLLM worker that dies during weight sync would otherwise hang it. Exits with the
-command's status. Ctrl-C, SIGTERM and the end of what started this end a command; Ctrl-C ends only the view of a
-followed run.
+command's status. Ctrl-C, SIGTERM, a closed terminal (but for nohup) and the end of what started this end a command;
+Ctrl-C ends only the view of a followed run.
 """
 
 from __future__ import annotations
@@ -149,10 +150,14 @@ def main() -> int:
         return follow(args.follow, args.steps)
     if not (command and args.log) or args.steps is None:
         parser.error("needs --steps, --log and a command, or --follow FOLDER")
+    if "VERL_FILE_LOGGER_PATH" not in os.environ:
+        parser.error("set VERL_FILE_LOGGER_PATH to the metrics file that the command is to write")
     metrics = Path(os.environ["VERL_FILE_LOGGER_PATH"])
     progress = Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps)
     parent, told = os.getppid(), []
-    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, frame: told.append(number))
     with open(args.log, "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
@@ -163,14 +168,13 @@ def main() -> int:
                 raise KeyboardInterrupt
             if time.time() - args.log.stat().st_mtime > args.silence:
                 print(f"  no output for {args.silence:.0f} s: stopping", flush=True)
-                end_group(process)
                 return 124
         progress.show_new()
     except KeyboardInterrupt:
-        end_group(process)
         return 130
     finally:
         progress.close()
+        end_group(process)  # at once where it has ended
     if process.returncode:
         lines = args.log.read_text(encoding="utf-8", errors="replace").splitlines()
         print("\n".join(lines[-40:]), f"\nfailed with status {process.returncode}; whole log: {args.log}", sep="")

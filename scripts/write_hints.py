@@ -22,11 +22,14 @@ from tqdm import tqdm
 from sage.data import check_training_files
 from sage.engine import CPU_DEFAULTS, engine_option
 from sage.hinting import HintRules
-from sage.offline import AskAny, write_hints
+from sage.offline import AskAny, check_settings, write_hints
 from sage.prompts import PromptTemplates
 from sage.records import HintFailure, Prompt
 from sage.sources import Endpoint, Reply
 from sage.verify import load_verifier
+
+FIXED = ("model", "request", "prompts", "temperature", "top_p", "max_tokens", "retries", "leak", "verifier", "seed")
+"""Options on which the hints of a file depend; it may get more prompts, draws and levels."""
 
 
 def read_prompts(path: str, limit: int | None) -> list[Prompt]:
@@ -139,6 +142,11 @@ def main() -> int:
     prompts = read_prompts(args.data, args.limit)
     if is_endpoint(args.model) and (reason := Endpoint(args.model).why_not(args.temperature, args.top_p)):
         parser.error(f"--model {args.model} gives no hints, by a trial request: {reason}")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        check_settings(args.out, {key: getattr(args, key) for key in FIXED})
+    except ValueError as error:
+        parser.error(str(error))
     return asyncio.run(run(args, prompts))
 
 

@@ -25,7 +25,7 @@ from sage.embedded import store
 from sage.embedded.build_data import TEST, TRAIN, build
 from sage.embedded.summary import PACKAGES, summarize
 from sage.embedded.tasks import KINDS, Problem
-from sage.processes import end_group, end_with_parent
+from sage.processes import GRACE, end_group, end_with_parent
 from sage.report.history import read_history
 from sage.report.measured import measure
 from sage.state import HISTORY_FILE, SETUP_FILE
@@ -161,7 +161,7 @@ def shell(command: list[str], limit: int, **environment: str) -> None:
     try:
         status = process.wait(limit)
     finally:
-        end_group(process)
+        end_group(process, 2.5 * GRACE)  # scripts/watch_run.py, in it, ends the training in this way
     if status:
         raise subprocess.CalledProcessError(status, line)
 

@@ -123,12 +123,22 @@ def merge(checkpoint: Checkpoint, target: Path) -> Path:
 
 
 def choose_best(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The checkpoint with the best average, the earliest of equal ones.
+    """The checkpoint with the best average over the benchmarks that all have, the earliest of equal ones.
 
     Args:
         summaries: summary by checkpoint, in the order of their steps.
+
+    Raises:
+        ValueError: they have no benchmark in common.
     """
-    scores = {name: selection_score(summary["benchmarks"]) for name, summary in summaries.items()}
+    all_scored = [summary["benchmarks"] for summary in summaries.values()]
+    common = [name for name in all_scored[0] if all(name in scored for scored in all_scored)]
+    if not common:
+        raise ValueError(f"{', '.join(summaries)} have no benchmark in common: evaluate all of them on one")
+    scores = {
+        name: selection_score({key: summary["benchmarks"][key] for key in common})
+        for name, summary in summaries.items()
+    }
     best = max(scores, key=lambda name: scores[name][0])
     value, names = scores[best]
     return {

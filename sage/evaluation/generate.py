@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NoReturn
 
 from sage.engine import CPU_DEFAULTS
 
@@ -143,7 +143,10 @@ class Replicas:
         while True:
             while min(running.values()) < WINDOW and (group := next(waiting, None)) is not None:
                 connection = min(running, key=running.__getitem__)
-                connection.send(group)
+                try:
+                    connection.send(group)
+                except ConnectionError:
+                    self._fail(connection)
                 running[connection] += len(group)
             if not any(running.values()):
                 return
@@ -157,12 +160,15 @@ class Replicas:
         try:
             return connection.recv()
         except (EOFError, ConnectionError):
-            process = self._processes[connection]
-            process.join()
-            log = self._logs[connection]
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:]
-            tail = "\n".join(line[:200] for line in lines)
-            raise RuntimeError(f"{tail}\na replica ended with status {process.exitcode}; its log is {log}") from None
+            self._fail(connection)
+
+    def _fail(self, connection: Connection) -> NoReturn:
+        process = self._processes[connection]
+        process.join()
+        log = self._logs[connection]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:]
+        tail = "\n".join(line[:200] for line in lines)
+        raise RuntimeError(f"{tail}\na replica ended with status {process.exitcode}; its log is {log}") from None
 
 
 def _serve(

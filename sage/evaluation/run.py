@@ -170,7 +170,8 @@ class Evaluation:
         settings = {"samples": self.settings.samples, **self.settings.of_samples()}
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         if before.get("settings") == settings:
-            scores = before["benchmarks"] | scores
+            there = {path.stem for path in self.folder.glob("*.jsonl")}
+            scores = {name: each for name, each in before["benchmarks"].items() if name in there} | scores
         summary = facts | {"settings": settings, "benchmarks": scores} | averages(scores)
         write_json(path, summary)
         return summary

@@ -50,6 +50,7 @@ class Parts:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder = folder
+        shutil.rmtree(self._removed, ignore_errors=True)
         begun = folder / "settings.json"
         if begun.is_file():
             old = json.loads(begun.read_text(encoding="utf-8"))
@@ -81,8 +82,14 @@ class Parts:
         self.finished.append(self._load(stem.with_suffix(".json")))
         return self.finished[-1]
 
+    @property
+    def _removed(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".removed")
+
     def remove(self) -> None:
-        shutil.rmtree(self.folder)
+        """Remove all of them at once: some parts of a finished output would be taken for one that was interrupted."""
+        os.replace(self.folder, self._removed)
+        shutil.rmtree(self._removed)
 
 
 def write_text(path: Path, text: str) -> None:

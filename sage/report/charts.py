@@ -36,6 +36,8 @@ KINDS = {
     "hint": ("writing hints", COLORS["dapo"]),
 }
 """Kinds of tokens and seconds (`sage.metrics`)."""
+TOKENS = KINDS | {"abandoned": ("of levels begun early", COLORS["luffy"])}
+"""Kinds of tokens."""
 PHASES = {
     "gen": ("rollouts", COLORS["sage-calibrated"]),
     "old_log_prob": ("log-probs", COLORS["scaf-grpo"]),
@@ -83,7 +85,7 @@ def curve(name: str) -> Callable[[Run], Curve]:
 
 def total_tokens(run: Run) -> Curve:
     """Tokens generated up to each step, in rollouts and hints."""
-    kinds = [run.curves.get(f"sage/tokens/{kind}", {}) for kind in KINDS]
+    kinds = [run.curves.get(f"sage/tokens/{kind}", {}) for kind in TOKENS]
     total, found = 0.0, {}
     for step in sorted(kinds[0]):
         total += sum(k.get(step, 0.0) for k in kinds)
@@ -160,7 +162,7 @@ def of_run(run: Run) -> str:
     return grid(
         [
             stack_chart("Prompts of a batch with a hint, by level (Fig. 6)", steps, layers(by_level)),
-            stack_chart("Tokens of a step, by kind", steps, layers({f"sage/tokens/{k}": v for k, v in KINDS.items()})),
+            stack_chart("Tokens of a step, by kind", steps, layers({f"sage/tokens/{k}": v for k, v in TOKENS.items()})),
             stack_chart("Seconds, summed over prompts, by kind", steps, layers(
                 {f"sage/seconds/{k}": v for k, v in KINDS.items()})),
             stack_chart("Wall seconds of a step, by phase", steps, layers(phases)),

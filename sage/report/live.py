@@ -63,6 +63,11 @@ def levels(data: Mapping[str, float], width: int = WIDTH) -> str:
     return "".join(level * round(width * n / total) for level, n in sorted(counts.items()))
 
 
+def course(steps: Steps, key: str) -> list[float]:
+    """A metric's values where it was logged; verl's file has null for one that is not finite."""
+    return [value for data in steps.values() if (value := data.get(key)) is not None]
+
+
 def view(name: str, steps: Steps, total: int | None) -> Group | Text:
     """The whole view. Metrics that a run does not log have no line."""
     if not steps:
@@ -71,7 +76,7 @@ def view(name: str, steps: Steps, total: int | None) -> Group | Text:
     for head, justify in (("", "left"), ("now", "right"), ("course", "left")):
         table.add_column(head, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for text, (key, form) in ROWS.items():
-        if values := [data[key] for data in steps.values() if key in data]:
+        if values := course(steps, key):
             table.add_row(text, form.format(values[-1]), sparkline(values))
     spent = [[v for k, v in data.items() if k.startswith("sage/tokens/")] for data in steps.values()]
     tokens = [sum(kinds) for kinds in spent if kinds]
@@ -82,6 +87,6 @@ def view(name: str, steps: Steps, total: int | None) -> Group | Text:
         table.add_row("levels of the last batch", "", bar)
     tested = sorted({key for d in steps.values() for key in d if key.startswith("val-core/") and "/acc/mean@" in key})
     for key in tested:
-        values = [data[key] for data in steps.values() if key in data]
+        values = course(steps, key)
         table.add_row(f"no-hint test: {key.split('/')[1]}", f"{values[-1]:.1%}", sparkline(values))
     return Group(Text(headline(name, steps, total), style="bold"), table)

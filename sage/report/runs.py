@@ -173,11 +173,11 @@ def setting(config: Mapping[str, Any], *keys: str) -> Any:
     return value
 
 
-def training_file(setup: Setup) -> Path | None:
-    """The training file of the configuration, if it is there now."""
+def training_files(setup: Setup) -> list[Path]:
+    """The training files of the configuration that are there now."""
     files = setting(setup.config, "data", "train_files")
     names = [files] if isinstance(files, str) else list(files or [])
-    return Path(names[0]) if names and Path(names[0]).is_file() else None
+    return [Path(name) for name in names if Path(name).is_file()]
 
 
 def read_problems(path: Path) -> dict[str, Problem]:

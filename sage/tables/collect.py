@@ -146,15 +146,17 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 
 def read_metrics(folder: Path) -> dict[int, dict[str, float]]:
-    """Logged metrics by step, over all ``metrics*.jsonl``: a resumed run's file replaces the steps that it repeats.
+    """Logged metrics by step, over all ``metrics*.jsonl``: a later file replaces the steps that it repeats.
+
+    The first one is ``metrics.jsonl``; those of runs that went on or began again have their time in their names.
 
     A last line without a line end is left out: the run may be writing it.
 
     Raises:
         ValueError: another line is not ``{"step": n, "data": {...}}``.
     """
-    files: list[list[tuple[int, dict[str, float]]]] = []
-    for path in sorted(folder.glob("metrics*.jsonl")):
+    steps: dict[int, dict[str, float]] = {}
+    for path in sorted(folder.glob("metrics*.jsonl"), key=lambda path: (path.name != "metrics.jsonl", path.name)):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         if lines and not lines[-1].endswith("\n"):
             lines.pop()
@@ -165,10 +167,6 @@ def read_metrics(folder: Path) -> dict[int, dict[str, float]]:
                 records.append((int(record["step"]), dict(record["data"])))
             except (ValueError, KeyError, TypeError):
                 raise ValueError(f'{path}:{number}: expected {{"step": N, "data": {{...}}}}') from None
-        if records:
-            files.append(records)
-    steps: dict[int, dict[str, float]] = {}
-    for records in sorted(files, key=lambda r: r[0][0]):
         # A resumed run first tests the checkpoint's step once more; its own steps begin after that.
         begin = min((step for step, data in records if "timing_s/step" in data), default=math.inf)
         steps = {step: data for step, data in steps.items() if step < begin}

@@ -42,6 +42,12 @@ def test_a_dry_run_of_a_model_that_cannot_be_measured(data, capsys, monkeypatch)
     )
 
 
+def test_a_dry_run_of_dapo_gives_no_upper_bounds(data, capsys):
+    assert dry_run.main(overrides("qwen2.5-7b/run_dapo.sh", data)) == 0
+    text = capsys.readouterr().out
+    assert "as often again as verl draws prompts anew" in text and "500 steps = at least 500.0 epochs" in text
+
+
 def test_a_dry_run_refuses_what_verl_refuses(data, capsys):
     arguments = [*overrides("qwen2.5-7b/run_sage.sh", data), "actor_rollout_ref.rollout.temperature=0"]
     assert dry_run.main(arguments) == 1

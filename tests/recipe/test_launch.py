@@ -52,7 +52,7 @@ def test_a_script_composes_with_the_papers_settings(model, method, engine, data)
     assert (run.data.max_prompt_length, run.data.max_response_length) == (2048, 8192)
     high = 0.2 if method == "scaf-grpo" else 0.28
     assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.use_kl_loss) == (0.2, high, False)
-    assert actor.optim.lr == 1e-6
+    assert actor.optim.lr == 1e-6 and run.algorithm.norm_adv_by_std_in_grpo == (method != "luffy")
     assert actor.loss_agg_mode == ("seq-mean-token-sum-norm" if method == "luffy" else "token-mean")
     assert (run.trainer.total_training_steps, run.trainer.test_freq, run.trainer.save_freq) == (500, 50, 50)
     val = rollout.val_kwargs

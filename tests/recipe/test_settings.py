@@ -164,6 +164,10 @@ def test_a_hint_file_without_hints_of_the_levels_asked_for_is_refused(data, tmp_
         check_run(config(data, "method=fixed-2", f"sage.hint_source={hints}"))
 
 
+def test_the_run_names_the_threshold_of_sage_light(data):
+    assert read_config(config(data, "sage.schedule=sage-light", "sage.alpha=0.6")).make_schedule(8).alpha == 0.6
+
+
 def test_scaffolding_is_trained_on_its_hinted_prompt(data):
     with pytest.raises(ValueError, match=r"train_on='plain' does not go with sage.schedule=scaf-grpo"):
         check_run(config(data, "method=scaf-grpo", "sage.train_on=plain"))
@@ -179,6 +183,8 @@ def test_scaffolding_is_trained_on_its_hinted_prompt(data):
         "actor_rollout_ref.actor.policy_loss.loss_mode=clip_cov",
         "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-sum-norm",
         "distillation.enabled=true",
+        "algorithm.rollout_correction.rollout_is=token",
+        "actor_rollout_ref.model.mtp.enable_train=true",
     ],
 )
 def test_dead_groups_are_trained_on_where_skipping_them_would_change_the_update(override, data):

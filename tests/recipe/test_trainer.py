@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
+from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage, get_adv_estimator_fn, get_policy_loss_fn
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions
@@ -17,9 +18,10 @@ from verl.workers.config import ActorConfig
 import recipe.sage.algorithm  # noqa: F401  (registers the estimator)
 from recipe.sage.trainer import STATE_FILE, SageTrainer, check_groups
 from sage.advantage import group_advantages
-from sage.records import Action, Decision, Group, Reason, Rollout, Visit
-from sage.schedule import Luffy, Sage, ScafGrpo
+from sage.records import Action, Decision, Group, Reason, Rollout, SkipReason, Visit
+from sage.schedule import Grpo, Luffy, Sage, ScafGrpo
 from sage.state import StateStore, VisitHistory
+from tests.recipe.launching import changed
 
 ROOT = Path(__file__).parents[2]
 SIZE = 8
@@ -181,3 +183,33 @@ def test_the_history_goes_on_after_its_own_checkpoint_and_begins_anew_after_anot
     trainer._load_checkpoint()
     found = {path.name: path.read_text() for path in here.glob("*.jsonl")}
     assert found == ({"sage_history.jsonl": "old\n"} if own else {"sage_history.1.jsonl": "old\nlost\n"})
+
+
+@pytest.mark.parametrize(
+    "more, skips",
+    [
+        ((), True),
+        (("actor_rollout_ref.actor.use_kl_loss=true",), False),
+        (("sage.skip_dead_groups=false",), False),
+    ],
+)
+def test_the_trainer_skips_dead_groups_where_it_may_and_knows_the_groups_size(more, skips, data, monkeypatch):
+    monkeypatch.setattr(PPOTrainer, "__init__", lambda self, config: None)
+    trainer = SageTrainer(changed(data, *more, script="qwen3-4b/run_sage.sh"))
+    assert trainer.skips_dead_groups is skips and trainer.store.schedule.group_size == 4
+
+
+def test_a_dispatched_prompt_without_an_outcome_is_a_counted_error(monkeypatch):
+    group = Group(0, (Rollout(1.0, True, 1), Rollout(0.0, False, 1)))
+    visit = Visit("p", (0,), (group,), Decision(Action.ACCEPT, Reason.SOLVED, 0))
+    trainer = SageTrainer.__new__(SageTrainer)
+    trainer.dispatched, trainer.step_visits, trainer.step_skips = {"a", "b", "c"}, [], []
+    trainer.skips_dead_groups, trainer.store = False, StateStore(Grpo(3, 2))
+    monkeypatch.setattr(trainer, "_waiting", lambda: {"c"}, raising=False)
+    monkeypatch.setattr("recipe.sage.channel.collect", lambda uids: {"a": visit} if uids == {"a", "b"} else {})
+    prompts = torch.nested.nested_tensor([torch.ones(3), torch.ones(3)], layout=torch.jagged)
+    monkeypatch.setattr("transfer_queue.kv_batch_get", lambda **_: {"prompts": prompts})
+    batch = KVBatchMeta(keys=["a_0_0", "a_1_0"], tags=[{}, {}], partition_id="train", fields=None, extra_info={})
+    assert trainer._collect(batch) is batch
+    assert trainer.step_skips == [SkipReason.ROLLOUT_ERROR] and trainer.dispatched == {"c"}
+    assert trainer.visits == {"a": visit} and trainer.step_visits == [visit]

@@ -88,6 +88,12 @@ def test_truncated_and_unanswered_samples_are_counted():
     assert (result["tokens"], result["truncated"], result["prompt_too_long"], result["no_answer"]) == (25, 0.25, 1, 2)
 
 
+def test_majorities_and_passes_are_means_over_problems():
+    result = score([samples("aab"), samples("abb")])
+    assert result["maj"] == {"1": 0.5, "2": 0.75, "3": 0.5}
+    assert result["pass"]["1"] == 0.5 and result["pass"]["3"] == 1.0
+
+
 def test_averages_are_null_until_every_benchmark_is_there():
     scores = {name: {"avg": n / 10} for n, name in enumerate(BENCHMARKS)}
     assert averages(scores) == {"in_distribution": 0.25, "out_of_distribution": 0.65, "missing": []}
@@ -104,4 +110,9 @@ def test_the_best_checkpoint_is_the_first_with_the_highest_in_distribution_avera
     assert "aime24, amc23," in best["rule"] and "gpqa" not in best["rule"] and "test sets" in best["rule"]
     own = {step: {"benchmarks": {"mine": {"avg": value}}} for step, value in (("1", 0.1), ("2", 0.3))}
     assert choose_best(own)["checkpoint"] == "2"
+    more = {"1": summary(0.9, 0.2, 0), "2": {"benchmarks": {"amc23": {"avg": 0.3}}}}
+    best = choose_best(more)
+    assert best["checkpoint"] == "2" and best["scores"] == {"1": 0.2, "2": 0.3}, "over what both have"
+    with pytest.raises(ValueError, match="1, 2 have no benchmark in common"):
+        choose_best({"1": own["1"], "2": more["2"]})
     assert "gpqa" not in IN_DISTRIBUTION

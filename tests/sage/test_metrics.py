@@ -71,6 +71,14 @@ def test_visit_metrics_by_hand():
     assert 0.33 < metrics["sage/groups/energy"] < 1 / 3 + 1e-6
 
 
+def test_a_group_of_failures_with_unequal_rewards_has_a_signal():
+    shaped = Group(0, (Rollout(0.2, False, 1), Rollout(0.1, False, 1)))
+    assert shaped.all_fail and not shaped.dead
+    metrics = visit_metrics([Visit("s", (0,), (shaped,), Decision(Action.ACCEPT, Reason.SINGLE_GROUP, 0))], [], 3)
+    assert metrics["sage/groups/dead"] == 0 and abs(metrics["sage/groups/energy"] - 1) < 0.01
+    assert metrics["sage/groups/all_fail_after"] == 1
+
+
 def test_every_step_has_the_same_keys():
     assert visit_metrics([], [], 3).keys() == visit_metrics(VISITS, [], 3).keys()
 

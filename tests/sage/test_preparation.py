@@ -307,6 +307,27 @@ def test_a_run_killed_before_its_manifest_is_finished(tmp_path, monkeypatch):
     assert manifest_of(out)["output"]["rows"] == 5
 
 
+def test_a_run_killed_while_it_removes_its_parts_is_finished(tmp_path, monkeypatch):
+    """Parts that were left of some of the rows must not be taken for an interrupted run's."""
+    monkeypatch.setattr(pipeline, "CHUNK", 2)
+    rows = write_jsonl(tmp_path / "in.jsonl", [good(n) for n in range(9)])
+    out = tmp_path / "out.parquet"
+
+    def dies(folder):
+        for part in sorted(folder.glob("part-00004*")):
+            part.unlink()
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda folder, ignore_errors=False: None if ignore_errors else dies(folder))
+        with pytest.raises(Killed):
+            run("table", rows, "--out", out)
+    assert len(rows_of(out)) == 9 and run("table", rows, "--out", out) == 2, "it is finished"
+    out.unlink()
+    assert run("table", rows, "--out", out) == 0 and len(rows_of(out)) == 9
+    assert not list(tmp_path.glob("*.parts*"))
+
+
 def test_duplicates_are_found_across_chunks_and_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "CHUNK", 2)
     rows = write_jsonl(tmp_path / "in.jsonl", [good(n % 3) for n in range(9)])

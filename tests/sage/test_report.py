@@ -202,12 +202,12 @@ def test_bad_input_is_named(tmp_path, capsys):
     assert not (tmp_path / "x.html").exists()
 
 
-def test_a_verifier_that_is_not_here_is_replaced_and_named(tmp_path, capsys):
+def test_a_verifier_that_a_run_folder_names_is_not_imported(tmp_path, capsys):
     run = write_run(tmp_path / "run", steps=2)
     setup = {"config": {"sage": {"verifier": "her_own.checks:Verifier"}}, "versions": {"verl": "0.9.1"}}
     (run / "sage_setup.json").write_text(json.dumps(setup))
     assert report(run, "--data", write_data(tmp_path / "train.parquet", 40), "--out", tmp_path / "x.html") == 0
-    assert "exact comparison, since its verifier is not here: " in capsys.readouterr().out
+    assert "exact comparison; its own is --verifier her_own.checks:Verifier." in capsys.readouterr().out
     assert (tmp_path / "x.html").stat().st_size > 10_000
 
 

@@ -35,6 +35,11 @@ def test_sparklines_show_the_course():
     assert len(long) == 40 and list(long) == sorted(long)
 
 
+def test_what_verl_logs_as_null_is_left_out():
+    steps = {1: {"actor/grad_norm": 0.5, "val-core/easy/acc/mean@1": 0.25}, 2: {"actor/grad_norm": None}}
+    assert re.search(r"gradient norm +0\.5 ", drawn(view("x", steps, None)))
+
+
 def test_the_view_has_last_values(tmp_path):
     steps = read_metrics(write_run(tmp_path / "run", steps=12))
     text = drawn(view("run", steps, 20))
@@ -97,3 +102,40 @@ def test_arguments_are_checked(tmp_path):
     ):
         result = subprocess.run([*WATCH, *arguments], capture_output=True, text=True, timeout=60)
         assert result.returncode == 2 and text in result.stderr
+    environment = {key: value for key, value in os.environ.items() if key != "VERL_FILE_LOGGER_PATH"}
+    command = [*WATCH, "--steps", "3", "--log", str(tmp_path / "log"), "--", "true"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert result.returncode == 2 and "set VERL_FILE_LOGGER_PATH to the metrics file" in result.stderr
+
+
+@pytest.mark.parametrize("how", ["hangup", "nohup", "damaged metrics"])
+def test_a_command_does_not_outlive_its_watcher(tmp_path, how):
+    """A closed terminal ends it, unless nohup says otherwise; so does an error of the watcher's own."""
+    metrics, pid = tmp_path / "metrics.jsonl", tmp_path / "pid"
+    command = [*WATCH, "--steps", "3", "--log", str(tmp_path / "log"), "--"]
+    command += ["bash", "-c", f"echo $$ >{pid}.new; mv {pid}.new {pid}; exec sleep 60"]
+    process = subprocess.Popen(
+        ["nohup", *command] if how == "nohup" else command,
+        env=os.environ | {"VERL_FILE_LOGGER_PATH": str(metrics)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        end = time.time() + 40
+        while not pid.exists() and time.time() < end:
+            time.sleep(0.1)
+        child = int(pid.read_text())
+        if how == "damaged metrics":
+            metrics.write_text("nonsense\n")
+        else:
+            process.send_signal(signal.SIGHUP)
+            if how == "nohup":
+                time.sleep(2)
+                assert process.poll() is None
+                process.terminate()
+        assert process.wait(20) == (1 if how == "damaged metrics" else 130)
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+    finally:
+        process.kill()
+        process.wait()

@@ -58,6 +58,7 @@ def test_sage_from_last_starts_where_the_last_visit_ended():
     assert SageFromLast(3).plan(None, NOW) == ALL
     assert SageFromLast(3).plan(state(2), NOW) == (2, 3)
     assert SageFromLast(3).next_level(state(2), visit(0, 8)) == 2, "it never comes down"
+    assert SageFromLast(3).next_level(None, visit(2, 1)) == 2
 
 
 @pytest.mark.parametrize("successes, raised", [(0, True), (2, True), (3, False), (8, False)])

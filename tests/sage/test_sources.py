@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sage.hinting import HintRules
-from sage.offline import already_done, failures_path, write_hints
+from sage.offline import already_done, check_settings, failures_path, write_hints
 from sage.records import HintFailure, Prompt
 from sage.sources import Endpoint, HintFile, Reply, kind_of
 from sage.verify import ExactVerifier
@@ -105,6 +105,16 @@ def test_a_hint_file_is_written_resumed_and_read_back(tmp_path):
     hints = HintFile.load(path, 3)
     assert hints.draw("p0", 2, 0) != hints.draw("p0", 2, 1) and hints.covered(["p4"], 1) == 0
     assert len(already_done(path)) == 30 and failures_path(path).read_text().count("leak") == 6
+
+
+def test_a_file_is_not_gone_on_with_by_another_model(tmp_path):
+    path = tmp_path / "hints.jsonl"
+    check_settings(path, {"model": "a", "seed": 0})
+    check_settings(path, {"model": "b", "seed": 0})  # no hint yet: nothing to mix
+    write(path, ROWS)
+    check_settings(path, {"model": "b", "seed": 0})
+    with pytest.raises(ValueError, match=r"hints\.jsonl was begun with model='b', which is 'a' now"):
+        check_settings(path, {"model": "a", "seed": 0})
 
 
 def test_what_an_endpoint_did_not_answer_is_asked_again(tmp_path):

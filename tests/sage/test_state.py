@@ -62,6 +62,8 @@ def test_never_solved_is_a_fraction_of_the_visited():
     store = StateStore(Sage(3))
     store.update([visit("a", [(0, 0), (1, 0), (2, 0), (3, 0)]), visit("b", [(0, 4)])], 1)
     assert store.never_solved() == 0.5
+    store.update([visit("c", [(0, 0), (1, 3)])], 2)
+    assert store.never_solved() == pytest.approx(1 / 3) and store.never_solved_plain() == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("schedule", [make(max_level=3) for make in SCHEDULES.values()])

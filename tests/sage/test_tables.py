@@ -161,6 +161,16 @@ def test_a_resumed_run_that_tests_its_checkpoint_first_keeps_the_step_before(tmp
     assert run.curves["val/aime24"][40] == 0.5 and run.curves["val/math500"][40] == pytest.approx(0.48)
 
 
+def test_a_run_that_began_again_replaces_its_first_attempt(tmp_path):
+    folder = tmp_path / "m/sage"
+    write_metrics(folder, 30, solved=0.1)
+    write_metrics(folder, 50, "metrics.20261126-120000.jsonl", solved=0.5)
+    write_metrics(folder, 45, "metrics.20261126-130000.jsonl", first=41, solved=0.2)
+    (run,) = read_results(tmp_path).of("m", "sage")
+    curve = run.curves["sage/never_solved"]
+    assert run.steps == 45 and curve[30] == pytest.approx(0.9 - 0.5 * 30 / 50) and curve[45] == pytest.approx(0.7)
+
+
 def test_validation_before_training_is_the_base_model_and_not_the_result(tmp_path):
     folder = tmp_path / "m/grpo"
     folder.mkdir(parents=True)

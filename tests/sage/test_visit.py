@@ -77,6 +77,19 @@ def test_a_prompt_that_no_level_solves_is_given_up_at_the_top():
     assert [g.level for g in visit.groups] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "request_, answers, asked",
+    [
+        ("json", [json.dumps({"level_1": "one", "level_2": "it is 12345"}), '{"level_2": "two"}'], [1, 2]),
+        ("verbatim", ["one", "it is 12345", "two"], [1, 2, 2]),
+    ],
+)
+def test_no_level_of_an_answer_and_no_hint_of_a_file_escapes_the_guard(request_, answers, asked):
+    engine = Engine(answers, successes=(0, 0, 1, 1))
+    visit, _ = run(engine, request=request_)
+    assert visit.accepted.hint == "two" and engine.asked == asked
+
+
 def test_one_json_answer_serves_all_levels():
     answer = json.dumps({"level_1": "one", "level_2": "two", "level_3": "three"})
     engine = Engine([answer], successes=(0, 0, 0, 1))
