@@ -66,10 +66,11 @@ def test_luffy_puts_the_reference_into_every_group_and_trains_on_it(tmp_path, sm
             reference = next(r for r in group if r["uid"].endswith("_7_0"))
             assert reference["output"] == row["reference_response"] and reference["score"] == 1.0
         data = run.metrics[step]
-        assert 0 < data["actor/luffy_reference_weight"] < 0.91
+        assert data["actor/luffy_reference_weight"] > 0
         assert data["sage/rollout_probs_diff_max/plain"] < 1e-2, "references are not among the rollouts"
         assert 0 < data["sage/policy/entropy"] < 3
-        assert data["sage/groups/dead"] < 16, "a hard prompt's group has a signal now"
+        helped = [v.accepted for v in seen.values() if v.accepted.rollouts[-1].reference]
+        assert not any(group.dead for group in helped if not group.all_correct), "a failing group has a signal now"
         tokens = sum(r.tokens for v in seen.values() for g in v.groups for r in g.rollouts if not r.reference)
         assert data["sage/tokens/plain_accepted"] == tokens
 
@@ -97,7 +98,7 @@ def test_scaf_grpo_trains_on_one_hinted_success_beside_seven_plain_failures(tmp_
     assert replaced > 5
     hints = [g.hint for step in range(3, 9) for v in visits_of(run, step).values() for g in v.groups if g.hint]
     assert len({h.endswith(" ") for h in hints}) == 2, "another draw at another visit"
-    assert run.metrics[8]["sage/hint_missing/not_in_file"] >= 0
+    assert sum(run.metrics[step]["sage/hint_missing/not_in_file"] for step in range(3, 9)) > 0, "of easier prompts"
 
 
 def test_calibrated_plans_are_those_of_the_saved_state_and_off_policy_rows_have_no_hint(tmp_path, small_data, rows):
@@ -111,7 +112,8 @@ def test_calibrated_plans_are_those_of_the_saved_state_and_off_policy_rows_have_
         for uid, group in groups(run, step).items():
             assert {r["input"] for r in group} == {rows[seen[uid].prompt_id]["prompt"][-1]["content"]}
     assert any(v.accepted.hint for step in range(1, 6) for v in visits_of(run, step).values())
-    assert run.metrics[5]["sage/rollout_probs_diff_max/hinted"] > 0.05, "the actor did not see the hint"
+    drift = [found for data in run.metrics.values() if (found := data.get("sage/rollout_probs_diff_max/hinted"))]
+    assert min(drift) > 0.05, "the actor did not see the hint"
 
 
 @pytest.mark.long

@@ -13,7 +13,6 @@ import transfer_queue as tq
 from omegaconf import OmegaConf
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
-from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 from verl.utils.tensordict_utils import assign_non_tensor, list_of_dict_to_tensordict
 from verl.workers.config import FSDPActorConfig
 from verl.workers.rollout.llm_server import LLMServerClient
@@ -144,8 +143,6 @@ def test_one_group_stays_when_all_are_dead_and_nothing_happens_when_none_is(queu
     batch = put_batch(["mixed", "rare"])
     none = DeadGroups(batch, set(), multiple=8, pad_token_id=0)
     assert none.live.keys == batch.keys and none.put_back(none.live) is none.live
-    padded = upsample_batch_to_divisible_size(none.live, 8, 0)
-    assert len(padded) == 8
     tq.kv_clear(keys=batch.keys, partition_id="train")
 
 

@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -29,6 +30,7 @@ class FakeReplicas:
 
     context_length = 100
     fail_after = 10**9
+    seeds: ClassVar[list[int]] = []
 
     def __init__(self, *_: object) -> None:
         pass
@@ -45,6 +47,7 @@ class FakeReplicas:
         for count, request in enumerate(requests):
             if count == self.fail_after:
                 raise RuntimeError("a replica ended")
+            self.seeds.append(request.seed)
             rng = random.Random(request.seed)
             yield Generation(request.key, rf"text\u2028 \boxed{{{rng.choice('01234B')}}}", rng.randrange(50), "stop")
 
@@ -52,6 +55,7 @@ class FakeReplicas:
 @pytest.fixture(autouse=True)
 def engine(monkeypatch):
     monkeypatch.setattr(run, "Replicas", FakeReplicas)
+    monkeypatch.setattr(FakeReplicas, "seeds", [])
     monkeypatch.setattr("sage.evaluation.scores.DRAWS", 100)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return monkeypatch
@@ -93,7 +97,7 @@ def test_each_sample_is_drawn_graded_and_stored_once(tmp_path):
     assert [(r["problem_id"], r["sample"]) for r in rows] == [(f"m{n}", s) for n in range(5) for s in range(4)]
     assert all(r["correct"] == (r["answer"] == r["problem_id"][1:]) for r in rows)
     assert all(r["response"].endswith(rf"\boxed{{{r['answer']}}}") for r in rows)
-    assert len({r["tokens"] for r in rows}) > 4, "a seed of its own for every sample"
+    assert len(FakeReplicas.seeds) == len(set(FakeReplicas.seeds)) == 8 * 4, "a seed of its own for every sample"
 
 
 def test_nothing_of_a_private_benchmark_is_stored_but_letters(tmp_path):

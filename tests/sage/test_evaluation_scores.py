@@ -68,7 +68,7 @@ def test_intervals_cover_what_the_theory_says():
     assert np.array_equal(bootstrap(values), bootstrap(values))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.lists(st.text("ab-", min_size=4, max_size=4), min_size=1, max_size=5))
 def test_scores_are_consistent_with_each_other(problems):
     result = score([samples(answers, problem=str(n)) for n, answers in enumerate(problems)])

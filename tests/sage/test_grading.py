@@ -176,10 +176,12 @@ def test_an_interrupted_caller_leaves_no_verdict_behind(
 def test_a_forked_process_starts_its_own(verifier: MathVerifier) -> None:
     reader, writer = os.pipe()
     if (forked := os.fork()) == 0:
-        verdicts = [_grade(verifier, pair) for pair in (SAME, OTHER)]
-        os.write(writer, repr(verdicts).encode())
-        verifier.close()
-        os._exit(0)
+        try:
+            verdicts = [_grade(verifier, pair) for pair in (SAME, OTHER)]
+            os.write(writer, repr(verdicts).encode())
+            verifier.close()
+        finally:
+            os._exit(0)  # never a second pytest
     here = [_grade(verifier, pair) for pair in (SAME, OTHER) * 5]
     os.waitpid(forked, 0)
     assert os.read(reader, 100) == b"[True, False]"

@@ -121,7 +121,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=10_000)
+@settings(max_examples=80)
 @given(texts, texts.map(lambda text: text[:40]), st.sampled_from([EXACT, MATH]))
 def test_spans_are_ordered_disjoint_and_inside(hint: str, answer: str, verifier: ExactVerifier | MathVerifier) -> None:
     spans = find_leaks(hint, answer, verifier)
@@ -131,7 +131,7 @@ def test_spans_are_ordered_disjoint_and_inside(hint: str, answer: str, verifier:
     assert not borders or (borders[0] >= 0 and borders[-1] <= len(hint))
 
 
-@settings(max_examples=80, deadline=10_000)
+@settings(max_examples=80)
 @given(st.text("abc .,=$", max_size=30), st.integers(100, 99999), st.text("abc .,=$", max_size=30))
 def test_a_distinctive_integer_is_found_anywhere(before: str, value: int, after: str) -> None:
     stated = before + "\n" + str(value) + "\n" + after

@@ -85,7 +85,7 @@ def _object(table: dict[int, str], write: object, key: str, last: str) -> str:
     return "{" + ",\n  ".join(members) + last + "}"
 
 
-@settings(max_examples=100, deadline=5000)
+@settings(max_examples=100)
 @given(
     tables,
     st.sampled_from(["level_{}", "Level {}", "level{}", "LEVEL-{}", "hint_level_{}"]),
@@ -97,7 +97,7 @@ def test_round_trip_of_escaped_latex(table: dict[int, str], key: str, last: str,
     assert parse_hints(text, LEVELS) == {level: table[level] for level in LEVELS if level in table}
 
 
-@settings(max_examples=100, deadline=5000)
+@settings(max_examples=100)
 @given(tables, st.booleans())
 def test_round_trip_of_latex_that_was_not_escaped(table: dict[int, str], raw_newlines: bool) -> None:
     # A plain command in every string, as in real hints: `\\` alone may be an escaped backslash or a row break.
@@ -106,7 +106,7 @@ def test_round_trip_of_latex_that_was_not_escaped(table: dict[int, str], raw_new
     assert parse_hints(text, LEVELS) == {level: table[level] for level in LEVELS if level in table}
 
 
-@settings(max_examples=100, deadline=5000)
+@settings(max_examples=100)
 @given(tables, st.data())
 def test_a_truncated_object_gives_only_finished_hints(table: dict[int, str], data: st.DataObject) -> None:
     text = json.dumps({f"level_{level}": hint for level, hint in table.items()})
@@ -120,7 +120,7 @@ def test_a_truncated_object_gives_only_finished_hints(table: dict[int, str], dat
 noise = st.text("{}[]\"'\\:,nutbrf level_123`<>/thik\n ", max_size=300)
 
 
-@settings(max_examples=200, deadline=5000)
+@settings(max_examples=200)
 @given(st.one_of(st.text(max_size=200), noise))
 def test_any_text_is_read_without_error(text: str) -> None:
     for value in [*parse_hints(text, LEVELS).values(), parse_hint(text)]:

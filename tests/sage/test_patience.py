@@ -23,7 +23,7 @@ class World:
 
     def __init__(self, seed, rate=0.1, missing=0.0, error=None):
         self.seed, self.rate, self.missing, self.error = seed, rate, missing, error
-        self.running = self.started = self.stopped = self.asked = 0
+        self.running = self.started = self.stopped = self.asked = self.tokens = 0
         self.log = []
 
     def draw(self, *key):
@@ -52,6 +52,7 @@ class World:
                 if self.error == (level, i):
                     raise RuntimeError("engine died")
                 correct = self.draw("correct", level, i) < self.rate
+                self.tokens += length
                 return Rollout(float(correct), correct, length), (level, i)
             except asyncio.CancelledError:
                 self.stopped += 1
@@ -86,8 +87,7 @@ def test_patience_changes_no_group_and_every_token_is_counted(seed, rate, missin
     assert [(g.level, g.hint, g.rollouts) for g in two.groups] == [(g.level, g.hint, g.rollouts) for g in one.groups]
     assert early.stopped == two.aborted_rollouts
     assert early.asked == len(two.requests), "an aborted hint request is a request"
-    finished = early.started - early.stopped - SIZE * len(two.groups)
-    assert (finished > 0) == (two.abandoned_tokens > 0)
+    assert two.abandoned_tokens == early.tokens - sum(g.tokens for g in two.groups), "of finished rollouts"
     assert sorted(early.log[: len(two.groups)]) == early.log[: len(two.groups)], "levels begin in order"
 
 

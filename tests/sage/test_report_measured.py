@@ -6,7 +6,7 @@ import pytest
 from sage.gate import expected_centered_energy, gate_probability
 from sage.records import Action, Decision, Group, Reason, Rollout, Visit
 from sage.report.history import Entry
-from sage.report.measured import BINS, NEW, Bin, earlier_bin, measure, wilson
+from sage.report.measured import BINS, NEW, earlier_bin, measure, wilson
 
 
 def drawn(probabilities: list[float], visits: int, rng: random.Random) -> list[Entry]:
@@ -78,4 +78,3 @@ def test_bins_and_intervals():
     for k, n in ((0, 5), (3, 7), (50, 50)):
         low, high = wilson(k, n)
         assert 0 <= low <= k / n <= high <= 1 and high > low
-    assert isinstance(measure(drawn([1.0], 1, random.Random(0)))[0], Bin)

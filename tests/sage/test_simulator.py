@@ -58,7 +58,7 @@ def request(tokens, context=10, kind=Kind.PLAIN, priority=0):
     return Request(0, kind, 0, 0, context, tokens, priority)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(worlds, machines)
 def test_tokens_are_those_of_algorithm_1_and_no_schedule_beats_the_bound(world, machine):
     bound = lower_bound(world, machine)
@@ -68,7 +68,7 @@ def test_tokens_are_those_of_algorithm_1_and_no_schedule_beats_the_bound(world, 
         assert result.makespan >= bound.makespan * (1 - 1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(worlds, machines)
 @example(replace(WORLD, prompts=1, group_size=1), replace(MACHINE, engines=4))  # engines without a request
 def test_every_way_of_running_algorithm_1_takes_the_same_decisions(world, machine):
