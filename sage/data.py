@@ -25,6 +25,8 @@ class DataReport:
     without_solution: int
     """Rows that can never get a hint; each such visit is counted as ``no_solution``."""
     prompt_ids: frozenset[str] = field(default=frozenset(), repr=False)
+    hinted: dict[int, int] = field(default_factory=dict)
+    """Prompts that have a hint of each level asked for; empty where hints come from no file."""
 
 
 def check_training_files(paths: Sequence[str], needs_solutions: bool) -> DataReport:

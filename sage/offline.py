@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from sage.evaluation.store import write_json
 from sage.hinting import HintRules, HintWriter, request_seed
 from sage.records import HintFailure, Prompt
 from sage.sources import Reply
@@ -40,7 +41,7 @@ def check_settings(path: Path, settings: dict[str, Any]) -> None:
             raise ValueError(
                 f"{path} was begun with {key}={before[key]!r}, which is {value!r} now: use another file, or delete it"
             )
-    note.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(note, settings)
 
 
 def already_done(path: Path) -> set[tuple[str, int, int]]:

@@ -37,6 +37,11 @@ class Reply:
     seconds: float
 
 
+def is_endpoint(source: str) -> bool:
+    """Whether it is the URL of an endpoint."""
+    return source.startswith(("http://", "https://"))
+
+
 def kind_of(source: str) -> str:
     """``online``, ``file`` or ``endpoint``.
 
@@ -45,7 +50,7 @@ def kind_of(source: str) -> str:
     """
     if source == ONLINE:
         return ONLINE
-    if source.startswith(("http://", "https://")):
+    if is_endpoint(source):
         return "endpoint"
     if source.endswith(SUFFIXES):
         return "file"

@@ -25,7 +25,7 @@ from sage.hinting import HintRules
 from sage.offline import AskAny, check_settings, write_hints
 from sage.prompts import PromptTemplates
 from sage.records import HintFailure, Prompt
-from sage.sources import Endpoint, Reply
+from sage.sources import Endpoint, Reply, is_endpoint
 from sage.verify import load_verifier
 
 FIXED = ("model", "request", "prompts", "temperature", "top_p", "max_tokens", "retries", "leak", "verifier", "seed")
@@ -85,11 +85,6 @@ def ask_endpoint(args: argparse.Namespace, templates: PromptTemplates) -> AskAny
     return ask
 
 
-def is_endpoint(model: str) -> bool:
-    """Whether it names an endpoint, not a model for vLLM."""
-    return model.startswith(("http://", "https://"))
-
-
 async def run(args: argparse.Namespace, prompts: list[Prompt]) -> int:
     templates = PromptTemplates.load(args.prompts)
     inner = (ask_endpoint if is_endpoint(args.model) else ask_vllm)(args, templates)
@@ -142,7 +137,6 @@ def main() -> int:
     prompts = read_prompts(args.data, args.limit)
     if is_endpoint(args.model) and (reason := Endpoint(args.model).why_not(args.temperature, args.top_p)):
         parser.error(f"--model {args.model} gives no hints, by a trial request: {reason}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     try:
         check_settings(args.out, {key: getattr(args, key) for key in FIXED})
     except ValueError as error:

@@ -46,7 +46,7 @@ def model_parallel(config: DictConfig) -> tuple[int, int]:
 
 
 def check_names(config: DictConfig) -> None:
-    """Names that verl would look up only after the models are loaded, and choices that the recipe cannot honour."""
+    """Names that verl would look up only after the models are loaded."""
     from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, POLICY_LOSS_REGISTRY
     from verl.utils.import_utils import import_external_libs
 
@@ -60,6 +60,16 @@ def check_names(config: DictConfig) -> None:
     ):
         if name not in known:
             raise ValueError(f"{key}={name} is unknown: use one of {', '.join(sorted(map(str, known)))}")
+    strategy, engine = config.actor_rollout_ref.actor.strategy, config.model_engine
+    if (strategy == "megatron") != (engine == "megatron"):
+        raise ValueError(
+            f"actor_rollout_ref.actor.strategy={strategy} does not go with model_engine={engine}: choose Megatron by "
+            "model_engine=megatron alone (ENGINE=megatron in the launch scripts)"
+        )
+
+
+def check_supported(config: DictConfig) -> None:
+    """Choices of verl's that the recipe cannot honour."""
     model = config.reward.reward_model
     engine, warmup = config.actor_rollout_ref.rollout.name, config.trainer.critic_warmup
     if engine != "vllm":
@@ -72,12 +82,6 @@ def check_names(config: DictConfig) -> None:
     if warmup > 0:
         raise ValueError(
             f"trainer.critic_warmup={warmup}: the actor would wait for a critic that is not there, set it to 0"
-        )
-    strategy, trainer = config.actor_rollout_ref.actor.strategy, config.model_engine
-    if (strategy == "megatron") != (trainer == "megatron"):
-        raise ValueError(
-            f"actor_rollout_ref.actor.strategy={strategy} does not go with model_engine={trainer}: choose Megatron by "
-            "model_engine=megatron alone (ENGINE=megatron in the launch scripts)"
         )
 
 

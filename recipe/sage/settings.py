@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Collection
+from dataclasses import replace
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -10,6 +12,7 @@ from recipe.sage.checks import (
     check_model,
     check_names,
     check_sizes,
+    check_supported,
     check_validation_files,
     model_length,
     model_parallel,
@@ -89,14 +92,16 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
     rollout = config.actor_rollout_ref.rollout
     check_budget(sage, rollout.n, rollout.prompt_length, model_length(config))
     check_names(config)
+    check_supported(config)
     check_model(config)
     check_sizes(config)
     data = config.data
     files = training_files(config)
     report = check_training_files(files, sage.needs_solutions)
     check_validation_files(validation_files(config))
-    if (covered := _covered(sage, report)) and not any(covered.values()):
-        levels = ", ".join(map(str, covered))
+    report = replace(report, hinted=_hinted(sage, report.prompt_ids))
+    if report.hinted and not any(report.hinted.values()):
+        levels = ", ".join(map(str, report.hinted))
         raise ValueError(
             f"sage.hint_source={sage.hint_source} has no hint of level {levels} for any prompt id of {', '.join(files)}"
         )
@@ -120,14 +125,14 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
     return sage, report
 
 
-def _covered(sage: SageConfig, report: DataReport) -> dict[int, int]:
-    """How many prompts have a hint of each level that the schedule asks for; empty where hints are from no file."""
+def _hinted(sage: SageConfig, prompt_ids: Collection[str]) -> dict[int, int]:
+    """`DataReport.hinted` of these prompts."""
     hints = sage.open_hint_source()
     if not isinstance(hints, HintFile):
         return {}
     schedule = sage.make_schedule()
     levels = (schedule.level,) if isinstance(schedule, Fixed) else range(1, sage.max_level + 1)
-    return {level: hints.covered(report.prompt_ids, level) for level in levels}
+    return {level: hints.covered(prompt_ids, level) for level in levels}
 
 
 def describe_run(config: DictConfig, sage: SageConfig, report: DataReport) -> str:
@@ -135,7 +140,7 @@ def describe_run(config: DictConfig, sage: SageConfig, report: DataReport) -> st
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     prompts = config.data.train_batch_size
     updates = prompts // actor.ppo_mini_batch_size * actor.ppo_epochs
-    covered = ", ".join(f"level {level} for {count} prompts" for level, count in _covered(sage, report).items())
+    covered = ", ".join(f"level {level} for {count} prompts" for level, count in report.hinted.items())
     lines = [
         f"SAGE: schedule {sage.schedule}, levels 0..{sage.max_level if sage.uses_hints else 0}",
         f"  hints  {sage.hint_source if sage.uses_hints else 'none'}" + (f": {covered}" if covered else ""),

@@ -170,10 +170,8 @@ class SageHooks(PPOTrainer):
         kinds = [self.visits[uid].row_kind(int(session)) for uid, session, _ in (key.split("_") for key in real)]
         fields = ["response_mask", "entropy", "old_log_probs", "rollout_log_probs"]
         data = tq.kv_batch_get(keys=real, partition_id=batch.partition_id, select_fields=fields).to_padded_tensor()
-        entropy, difference = (
-            data.get("entropy"),
-            None,
-        )  # the actor's; none in verl's bypass mode, which does not ask it
+        entropy = data.get("entropy")  # none in verl's bypass mode, which does not ask the actor
+        difference = None
         if entropy is not None and "rollout_log_probs" in data:
             difference = (data["rollout_log_probs"].exp() - data["old_log_probs"].exp()).abs()
         return token_metrics(kinds, data["response_mask"], entropy, difference)
