@@ -49,6 +49,10 @@ class SageConfig:
     """Part of a group that must have failed before the next level is begun, in (0, 1] (`sage.visit`)."""
     skip_dead_groups: bool
     """Leave groups of equal rewards out of log-probs and update, where this does not change the update."""
+    stall_limit: float
+    """Seconds without progress in any phase after which the run ends (`recipe.sage.watch`)."""
+    max_lost: float
+    """Share of a step's prompts that may be lost to errors, in [0, 1); with more the run ends untrained."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> SageConfig:
@@ -109,6 +113,8 @@ class SageConfig:
         )
         require(self.leak in ("refuse", "redact"), "leak", "must be refuse or redact")
         require(0.0 < self.patience <= 1.0, "patience", "must lie in (0, 1]; 1 waits for the whole group")
+        require(self.stall_limit > 0.0, "stall_limit", "must be above 0 seconds")
+        require(0.0 <= self.max_lost < 1.0, "max_lost", "must lie in [0, 1)")
         require(bool(self.solved_key), "solved_key", "must name a key of the reward function's result")
         load_verifier(self.verifier)
         PromptTemplates.load(self.prompts)

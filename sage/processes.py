@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 """Of prctl(2)."""
 GRACE = 60.0
 """Seconds that a command has to end when it is told to."""
@@ -19,6 +20,11 @@ GRACE = 60.0
 def end_with_parent() -> None:
     """Linux ends the process that calls this when its parent dies, however that dies."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def adopt_orphans() -> None:
+    """Processes below this one whose parent dies become its children, so that they can still be found and ended."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def running(group: int) -> bool:

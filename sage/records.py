@@ -88,6 +88,15 @@ class SkipReason(_Name):
 
 
 @dataclass(frozen=True)
+class Skip:
+    """A dispatched prompt that has no group in the batch."""
+
+    reason: SkipReason
+    error: str
+    """What was raised, in one line."""
+
+
+@dataclass(frozen=True)
 class Prompt:
     """One row of the training set."""
 

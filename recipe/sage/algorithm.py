@@ -1,4 +1,4 @@
-"""What is registered with verl: the advantage estimator ``sage`` and the policy loss ``luffy``.
+"""What is registered with verl: advantage estimator ``sage``, policy loss ``luffy``, our adapter of the engine.
 
 verl imports this module in its workers because ``actor_rollout_ref.model.external_lib`` names it.
 """
@@ -14,9 +14,12 @@ from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.core_algos import agg_loss, register_adv_est, register_policy_loss
 from verl.utils.torch_functional import masked_mean
+from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 
 from sage.advantage import group_advantages
 from sage.records import Visit
+
+_ROLLOUT_REGISTRY["vllm", "async"] = "recipe.sage.weight_sync.SageServerAdapter"
 
 REFERENCE = 1.0
 """Stands for the old log-probs of a reference solution's tokens; no real log-prob is positive."""

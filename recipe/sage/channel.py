@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Collection, Mapping
 import torch
 import transfer_queue as tq
 
-from sage.records import SkipReason, Visit
+from sage.records import Skip, SkipReason, Visit
 
 PARTITION = "sage"
 
 
-async def publish(uid: str, outcome: Visit | SkipReason, rows: Mapping[str, Awaitable[object]]) -> None:
+async def publish(uid: str, outcome: Visit | Skip, rows: Mapping[str, Awaitable[object]]) -> None:
     """Store the outcome of one prompt and the rows of its group, all or nothing (called by a rollout worker).
 
     Args:
@@ -28,7 +28,7 @@ async def publish(uid: str, outcome: Visit | SkipReason, rows: Mapping[str, Awai
     Raises:
         whatever the first of them raised, when all have ended: verl would train on the rows of half a group.
     """
-    text = f"skip:{outcome.value}" if isinstance(outcome, SkipReason) else outcome.to_json()
+    text = f"skip:{outcome.reason.value}:{outcome.error}" if isinstance(outcome, Skip) else outcome.to_json()
     field = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
     visit = tq.async_kv_put(key=uid, partition_id=PARTITION, fields={"visit": field}, tag={"status": "success"})
     results = await asyncio.gather(*rows.values(), visit, return_exceptions=True)
@@ -39,7 +39,7 @@ async def publish(uid: str, outcome: Visit | SkipReason, rows: Mapping[str, Awai
             raise error
 
 
-def collect(uids: Collection[str]) -> dict[str, Visit | SkipReason]:
+def collect(uids: Collection[str]) -> dict[str, Visit | Skip]:
     """Take the outcomes of these prompts out of the queue (called by the driver); absent ones are left out."""
     stored = tq.kv_list(PARTITION).get(PARTITION, {})
     keys = [uid for uid in uids if uid in stored]
@@ -51,5 +51,8 @@ def collect(uids: Collection[str]) -> dict[str, Visit | SkipReason]:
     return outcomes
 
 
-def _decode(text: str) -> Visit | SkipReason:
-    return SkipReason(text[5:]) if text.startswith("skip:") else Visit.from_json(text)
+def _decode(text: str) -> Visit | Skip:
+    if not text.startswith("skip:"):
+        return Visit.from_json(text)
+    _, reason, error = text.split(":", 2)
+    return Skip(SkipReason(reason), error)

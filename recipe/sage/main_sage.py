@@ -17,8 +17,10 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
+from recipe.sage import watch
 from recipe.sage.checks import check_machine
 from recipe.sage.settings import check_run, describe_run
+from sage.processes import adopt_orphans
 from sage.state import SETUP_FILE
 from sage.versions import installed
 
@@ -39,6 +41,7 @@ class SageTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
         from recipe.sage import algorithm, trainer  # noqa: F401  (registers)
 
         super().run(config)
+        watch.enter(watch.DONE)
 
 
 def forward_environment(config: DictConfig, environ: Mapping[str, str]) -> None:
@@ -106,7 +109,21 @@ def main(config: DictConfig) -> None:
     forward_environment(config, os.environ)
     name_metrics_file(config, os.environ)
     write_setup(config)
-    run_ppo(config, task_runner_class=ray.remote(SageTaskRunner))
+    run_watched(config, sage.stall_limit)
+
+
+def run_watched(config: DictConfig, stall_limit: float) -> None:
+    """verl's run, which ends with a sentence when it cannot go on (`recipe.sage.watch`)."""
+    adopt_orphans()
+    guard = watch.Watch(stall_limit, Path(config.trainer.default_local_dir))
+    guard.start()
+    try:
+        run_ppo(config, task_runner_class=ray.remote(SageTaskRunner))
+    except ray.exceptions.RayError as error:
+        print(error, flush=True)
+        guard.end_with(error)
+    finally:
+        guard.stop()
 
 
 if __name__ == "__main__":

@@ -28,12 +28,13 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorke
 from verl.workers.rollout.llm_server import LLMServerClient
 from verl.workers.rollout.replica import TokenOutput
 
+from recipe.sage import watch
 from recipe.sage.channel import publish
 from recipe.sage.encoding import encode_messages, encode_reference
 from recipe.sage.settings import read_config
 from sage.hinting import HintWriter, request_seed
 from sage.prompts import PromptTemplates
-from sage.records import Hint, HintFailure, Prompt, Rollout, SkipReason, Visit, VisitPlan
+from sage.records import Hint, HintFailure, Prompt, Rollout, Skip, SkipReason, Visit, VisitPlan
 from sage.sources import HintFile, Reply
 from sage.verify import load_verifier
 from sage.visit import Row, run_visit
@@ -105,13 +106,16 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
                 self._engine_params["output_kind"] = RequestOutputKind.FINAL_ONLY
         if self.sage.patience < 1:
             make_cancellable(self.llm_client)
+        self._worker_id = ray.get_runtime_context().get_actor_id() or ""
 
     async def _run_prompt(
         self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool = False
     ) -> None:
         """One prompt of verl's batch: validation as verl does it, training as a visit."""
         if trajectory["validate"]:
-            return await super()._run_prompt(prompt, sampling_params, trajectory, trace)
+            await super()._run_prompt(prompt, sampling_params, trajectory, trace)
+            watch.count_rollout(self._worker_id)
+            return
         uid = prompt["uid"]
         sampling_params = sampling_params | self._engine_params
         status = "failure"
@@ -119,13 +123,13 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         try:
             outcome, rows = await self._visit(prompt, sampling_params, trajectory, trace)
             await publish(uid, outcome, rows)
-            status = "failure" if isinstance(outcome, SkipReason) else "finished"
+            status = "failure" if isinstance(outcome, Skip) else "finished"
         finally:  # whatever happens, the trainer must not wait for this prompt for ever
             await tq.async_kv_put(key=uid, partition_id="train", tag={"status": status})
 
     async def _visit(
         self, row: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool
-    ) -> tuple[Visit | SkipReason, dict[str, Awaitable[None]]]:
+    ) -> tuple[Visit | Skip, dict[str, Awaitable[None]]]:
         """A prompt's visit, and what publishes each of its rows, by key (none for a skipped prompt)."""
         prompt = Prompt(row["prompt_id"], row["problem"], str(row["reward_model"]["ground_truth"]), row["solution"])
         messages = list(row["raw_prompt"])
@@ -165,9 +169,11 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         )
         try:
             visit, sessions = await run_visit(prompt, self.schedule, plan.levels, writer, roll_out, self.sage.patience)
-        except VerifierError as error:
-            logger.error("prompt %s skipped in step %s: %s", prompt.prompt_id, trajectory["step"], error)
-            return SkipReason.VERIFIER_ERROR, {}
+        except (VerifierError, ray.exceptions.RayError) as error:
+            reason = SkipReason.VERIFIER_ERROR if isinstance(error, VerifierError) else SkipReason.ROLLOUT_ERROR
+            message = watch.in_one_line(error)
+            logger.error("prompt %s skipped in step %s: %s", prompt.prompt_id, trajectory["step"], message)
+            return Skip(reason, message), {}
         missing = (reference,) if isinstance(reference, HintFailure) else ()
         visit = replace(visit, failures=(*visit.failures, *missing), dispatched=plan.step)
         plain = self._encode(messages) if self.sage.train_on == "plain" else None
@@ -235,6 +241,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             await self._compute_score(outputs, kwargs=kwargs)
         except ray.exceptions.RayTaskError as error:
             raise VerifierError(f"the reward function raised {error.cause!r}") from error
+        watch.count_rollout(self._worker_id)
         return outputs, kwargs
 
     def _outcome(self, output: AgentLoopOutput, reference: bool) -> Rollout:

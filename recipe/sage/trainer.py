@@ -20,7 +20,9 @@ import gc
 import logging
 import os
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.utils.profiler.performance import simple_timer
 
-from recipe.sage import channel
+from recipe.sage import channel, watch
 from recipe.sage.algorithm import mark_references
 from recipe.sage.cpu import is_active
 from recipe.sage.cpu.platform import shorten_padding_rows
@@ -44,7 +46,7 @@ from recipe.sage.dead_groups import DeadGroups
 from recipe.sage.rollout import PLAN
 from recipe.sage.settings import read_config, why_not_skip
 from sage.metrics import policy_metrics, staleness_metrics, token_metrics, visit_metrics
-from sage.records import Action, SkipReason, Visit
+from sage.records import Action, Skip, SkipReason, Visit
 from sage.schedule import Schedule
 from sage.state import HISTORY_FILE, StateStore, VisitHistory
 
@@ -83,6 +85,41 @@ def check_groups(
         sizes, wanted = sorted(Counter(rows).values()), [1, size - 1] if scaffold else [size]
         if sizes != wanted:
             raise RuntimeError(f"group {uid}: rows by context {sizes}, not {wanted}")
+
+
+PHASES = {
+    "_init_tokenizer": watch.START_UP,
+    "_init_resource_pool_mgr": watch.START_UP,
+    "_load_checkpoint": watch.START_UP,
+    "on_init_end": watch.START_UP,
+    "_validate": "validation",
+    "on_sample_begin": "rollout",
+    "_balance_batch": "reading of rollouts",
+    "_compute_old_log_prob": "log-probs",
+    "_compute_ref_log_prob": "reference log-probs",
+    "_compute_advantage": "advantages",
+    "_update_actor": "update",
+    "_save_checkpoint": "checkpoint",
+    "on_step_end": "weight sync",
+    "_compute_metrics": "metrics",
+}
+"""Methods of verl's trainers and the phase that each begins."""
+
+
+def reports_phases(trainer: type[SageHooks]) -> type[SageHooks]:
+    """Let a trainer tell the driver's watch which phase it is in."""
+    for name, phase in PHASES.items():
+        setattr(trainer, name, _reporting(getattr(trainer, name), phase))
+    return trainer
+
+
+def _reporting(method: Callable[..., Any], phase: str) -> Callable[..., Any]:
+    @wraps(method)
+    def report(self: SageHooks, *args: Any, **kwargs: Any) -> Any:
+        watch.enter(phase, getattr(self, "global_steps", 0))
+        return method(self, *args, **kwargs)
+
+    return report
 
 
 class SageHooks(PPOTrainer):
@@ -126,6 +163,13 @@ class SageHooks(PPOTrainer):
             plans = [self.store.plan(prompt_id, self.global_steps, progress) for prompt_id in batch["prompt_id"]]
             return tu.assign_non_tensor(batch, **{PLAN: [plan.to_json() for plan in plans]})
 
+    def _step_once(self, *args: Any, **kwargs: Any) -> KVBatchMeta:
+        try:
+            return super()._step_once(*args, **kwargs)
+        except RuntimeError:
+            self._take_outcomes()  # verl says only that a step has no rows: say why
+            raise
+
     def _balance_batch(self, batch: KVBatchMeta, *args: Any, **kwargs: Any) -> KVBatchMeta:
         """Before verl pads and reorders the rows: collect the visits of this batch and check the groups."""
         with self._timed():
@@ -135,13 +179,9 @@ class SageHooks(PPOTrainer):
     def _collect(self, batch: KVBatchMeta) -> KVBatchMeta:
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["prompts"])
         uids = [key.split("_")[0] for key in batch.keys]
-        gone = self.dispatched - self._waiting()
-        outcomes = channel.collect(gone)
+        outcomes = self._take_outcomes()
         self.visits = {uid: o for uid, o in outcomes.items() if isinstance(o, Visit)}
         self.step_visits += self.visits.values()
-        self.step_skips += [o for o in outcomes.values() if isinstance(o, SkipReason)]
-        self.step_skips += [SkipReason.ROLLOUT_ERROR] * (len(gone) - len(outcomes))
-        self.dispatched -= gone
         check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits, self.store.schedule)
         self.dead = None
         if self.skips_dead_groups:
@@ -151,6 +191,21 @@ class SageHooks(PPOTrainer):
             batch = self.dead.live
             self.step_skipped_groups += len(self.dead.uids)
         return batch
+
+    def _take_outcomes(self) -> dict[str, Visit | Skip]:
+        """What became of the prompts that have left the queue.
+
+        Raises:
+            BrokenStep: a part of the run is dead, or too many prompts were lost.
+        """
+        gone = self.dispatched - self._waiting()
+        outcomes = channel.collect(gone)
+        unknown = Skip(SkipReason.ROLLOUT_ERROR, "the rollout worker's log says why")
+        skips = [o for o in (outcomes.get(uid, unknown) for uid in gone) if isinstance(o, Skip)]
+        self.step_skips += [skip.reason for skip in skips]
+        self.dispatched -= gone
+        watch.check_step(len(gone), skips, self.sage.max_lost)
+        return outcomes
 
     def _waiting(self) -> set[str]:
         """Prompts that are still being rolled out, or wait for a later batch."""
@@ -198,6 +253,10 @@ class SageHooks(PPOTrainer):
             self.step_visits, self.step_skips, self.step_skipped_groups = [], [], 0
         super()._compute_metrics(batch, metrics, *args, **kwargs)
 
+    def on_init_end(self) -> None:
+        watch.name_engines([a for m in self._rollout_server_managers() for a in m.get_addresses()])
+        super().on_init_end()
+
     def on_train_begin(self) -> None:
         super().on_train_begin()
         gc.freeze()  # a full collection walks 600,000 objects of the imports, .4 to .7 s every ten steps
@@ -236,6 +295,7 @@ class SageHooks(PPOTrainer):
 
 
 @register_trainer("sage_sync")
+@reports_phases
 class SageTrainer(SageHooks, PPOTrainerSync):
     """Rolls out, then updates (verl's ``sync``)."""
 
@@ -243,6 +303,7 @@ class SageTrainer(SageHooks, PPOTrainerSync):
 
 
 @register_trainer("sage_colocate_async")
+@reports_phases
 class SageColocateAsyncTrainer(SageHooks, PPOTrainerColocateAsync):
     """Engine and actor share the devices; rollouts that an update interrupts go on after it (``colocate_async``)."""
 
@@ -250,6 +311,7 @@ class SageColocateAsyncTrainer(SageHooks, PPOTrainerColocateAsync):
 
 
 @register_trainer("sage_separate_async")
+@reports_phases
 class SageSeparateAsyncTrainer(SageHooks, PPOTrainerSeparateAsync):
     """Engine and actor have devices of their own (``separate_async``)."""
 
