@@ -360,7 +360,9 @@ def moments(count: int, folder: Path, data: Path, seed: int) -> Outcome:
     still = Run(folder / "undisturbed", data, steps=steps)
     still.wait(1800)
     same = prompts_by_step(folder / "run") == prompts_by_step(folder / "undisturbed")
-    words = f"{replayed(folder / 'run')}; prompts of all {steps} steps {'as' if same else 'NOT as'} in an undisturbed run"
+    words = (
+        f"{replayed(folder / 'run')}; prompts of all {steps} steps {'as' if same else 'NOT as'} in an undisturbed run"
+    )
     return Outcome(f"{count} random moments", "resumed", round(time.monotonic() - since, 1), status, words, left)
 
 

@@ -11,6 +11,7 @@ head process, which needs no process or file of its own. A run that is lost ends
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -250,7 +251,5 @@ def end_children(grace: float = 5.0) -> None:
 
 
 def _signal(process: psutil.Process, name: str) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         getattr(process, name)()
-    except psutil.NoSuchProcess:
-        pass
