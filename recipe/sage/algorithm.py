@@ -15,8 +15,8 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.core_algos import agg_loss, register_adv_est, register_policy_loss
 from verl.utils.torch_functional import masked_mean
 
-from sage.advantage import group_advantages
-from sage.records import Visit
+from sage.method.advantage import group_advantages
+from sage.method.records import Visit
 
 REFERENCE = 1.0
 """Stands for the old log-probs of a reference solution's tokens; no real log-prob is positive."""

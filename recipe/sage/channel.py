@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Collection, Mapping
 import torch
 import transfer_queue as tq
 
-from sage.records import SkipReason, Visit
+from sage.method.records import SkipReason, Visit
 
 PARTITION = "sage"
 
