@@ -29,13 +29,13 @@ import ray
 import transfer_queue as tq
 
 from recipe.sage import channel
-from sage.leak import find_leaks
-from sage.metrics import staleness_metrics, visit_metrics
-from sage.parsing import parse_hints
-from sage.records import Group, HintRequest, RequestOutcome, Rollout, Visit
-from sage.schedule import SCHEDULES, Plan, Schedule
-from sage.state import StateStore, VisitHistory
-from sage.verify import load_verifier
+from sage.grading.verifier import load_verifier
+from sage.hints.leak import find_leaks
+from sage.hints.parsing import parse_hints
+from sage.method.metrics import staleness_metrics, visit_metrics
+from sage.method.records import Group, HintRequest, RequestOutcome, Rollout, Visit
+from sage.method.schedule import SCHEDULES, Plan, Schedule
+from sage.method.state import StateStore, VisitHistory
 
 PROMPTS = 65_536
 SIZES = ((128, 8), (1024, 16))

@@ -26,9 +26,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sage.budget import KNOWN_SHAPES
-from sage.preparation.rows import SCHEMA, Record, training_row
-from sage.tables.collect import read_metrics
+from sage.data.preparation.rows import SCHEMA, Record, training_row
+from sage.planning.budget import KNOWN_SHAPES
+from sage.report.tables.collect import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = {

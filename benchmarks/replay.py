@@ -4,11 +4,11 @@
 
 Takes run folders (or histories) of ``method=sage``. Two tables, over all runs together:
 
-- The forecast of `sage.calibration`, made before every visit as in training: how well it tells the groups that succeed
-  from those that fail at each level, and how many of the former are passed over with 30% of the latter.
-- `sage.schedule.SageProbe`: the share of successful groups whose first rollouts would all have failed (rollouts of a
-  group are exchangeable, so this is the expectation over their order), and the tokens that would be left. A group that
-  is given up costs its first part; a successful one is replaced by a group of the next level, of their mean cost,
+- The forecast of `sage.method.calibration`, made before every visit as in training: how well it tells the groups that
+  succeed from those that fail at each level, and how many of the former are passed over with 30% of the latter.
+- `sage.method.schedule.SageProbe`: the share of successful groups whose first rollouts would all have failed (rollouts
+  of a group are exchangeable, so this is the expectation over their order), and the tokens that would be left. A group
+  that is given up costs its first part; a successful one is replaced by a group of the next level, of their mean cost,
   and taken to succeed there.
 """
 
@@ -26,12 +26,12 @@ from statistics import mean
 from typing import Any
 from unittest.mock import patch
 
-import sage.calibration
-from sage.calibration import PROMPT_DRIFT, Calibration
-from sage.embedded.comparison import markdown
-from sage.records import Group
+import sage.method.calibration
+from sage.method.calibration import PROMPT_DRIFT, Calibration
+from sage.method.records import Group
+from sage.method.state import HISTORY_FILE
 from sage.report.history import Entry, read_history
-from sage.state import HISTORY_FILE
+from sage.toy.embedded.comparison import markdown
 
 LEVELS = 4
 FROM_STEP = 11
@@ -47,7 +47,7 @@ def forecasts(history: Sequence[Entry], drift: float) -> dict[int, list[tuple[fl
     """Chance of a success that was forecast, and whether there was one, by level."""
     calibration = Calibration(LEVELS - 1)
     found: dict[int, list[tuple[float, bool]]] = {level: [] for level in range(LEVELS)}
-    with patch.object(sage.calibration, "PROMPT_DRIFT", drift):
+    with patch.object(sage.method.calibration, "PROMPT_DRIFT", drift):
         for step, entries in groupby(history, key=lambda e: e.step):
             visits = [e.visit for e in entries]
             for visit in visits if step >= FROM_STEP else ():

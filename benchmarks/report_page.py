@@ -21,9 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.driver import simulate_visit
-from sage.metrics import visit_metrics
-from sage.schedule import Sage
-from sage.state import HISTORY_FILE, VisitHistory
+from sage.method.metrics import visit_metrics
+from sage.method.schedule import Sage
+from sage.method.state import HISTORY_FILE, VisitHistory
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMPTS, VISITS, BATCH = 15_000, 64_000, 128

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from sage.answers import Number, choice, normalise, number
+from sage.grading.answers import Number, choice, normalise, number
 
 Change = Callable[[str], "str | None"]
 """Changes an answer; None where it does not apply."""

@@ -4,8 +4,9 @@
 
 The engine, its scheduler and its steps are real. Lengths and outcomes are not: every answer has a length drawn
 beforehand (vLLM is told to stop there and nowhere else) and an outcome drawn beforehand, so that all ways roll out the
-same prompts, hints and outcomes (`sage.simulator.world`). The engine has few enough slots that it is full at first and
-has a tail, and its context is longer than the embedded model was trained for; what it writes does not matter here.
+same prompts, hints and outcomes (`sage.planning.simulator.world`). The engine has few enough slots that it is full at
+first and has a tail, and its context is longer than the embedded model was trained for; what it writes does not matter
+here.
 
 Repetition i rolls out batch i in every way, in an order that changes, and measures the engine's step times; each figure
 is that of the fastest of three takes. Ratios are taken within a repetition.
@@ -26,12 +27,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sage.records import VisitPlan
-from sage.simulator.engine import StepTimes
-from sage.simulator.measured import Measured
-from sage.simulator.simulate import earlier_visits, lower_bound, occupancy
-from sage.simulator.strategies import STRATEGIES, Batch, Kind, Request, same_decisions
-from sage.simulator.world import Lengths, World
+from sage.method.records import VisitPlan
+from sage.planning.simulator.engine import StepTimes
+from sage.planning.simulator.measured import Measured
+from sage.planning.simulator.simulate import earlier_visits, lower_bound, occupancy
+from sage.planning.simulator.strategies import STRATEGIES, Batch, Kind, Request, same_decisions
+from sage.planning.simulator.world import Lengths, World
 
 MODEL = Path(__file__).parents[1] / "examples" / "opchain_base"
 SLOTS = 32
@@ -103,7 +104,7 @@ class VllmEngine:
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     async def generate(self, request: Request) -> int:
-        """Implements `sage.simulator.strategies.Engine`; cancelling it aborts the request."""
+        """Implements `sage.planning.simulator.strategies.Engine`; cancelling it aborts the request."""
         from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
         from vllm.sampling_params import RequestOutputKind

@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sage.embedded.build_data import TEST, TRAIN, build
-from sage.embedded.series import shell
+from sage.toy.embedded.build_data import TEST, TRAIN, build
+from sage.toy.embedded.series import shell
 
 MODEL, ACTOR, ROLLOUT = (f"actor_rollout_ref.{part}" for part in ("model", "actor", "rollout"))
 ROWS = 8

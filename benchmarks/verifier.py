@@ -33,9 +33,9 @@ from typing import TypeVar
 
 from benchmarks.golds import load_golds
 from benchmarks.rewritings import PERTURBATIONS, REWRITINGS
-from sage.answers import compare_cheaply
-from sage.grading import available_cores
-from sage.verify import MathVerifier, grade
+from sage.grading.answers import compare_cheaply
+from sage.grading.pool import available_cores
+from sage.grading.verifier import MathVerifier, grade
 
 SLOW = {
     "9^{9^{9^9}}": "9^{9^{9^9}}",

@@ -27,4 +27,4 @@ cuda)
 esac
 
 export TINY_DATA="$OUTPUT/data"
-"$PYTHON" -m sage.embedded.build_data --task "$TASK" --out "$TINY_DATA" --seed "$SEED"
+"$PYTHON" -m sage.toy.embedded.build_data --task "$TASK" --out "$TINY_DATA" --seed "$SEED"

@@ -51,11 +51,11 @@ else
 fi
 
 if [[ $PREVIEW != 0 ]]; then
-  echo "PREVIEW=1 is for the methods with rollouts; see the rows of sft.parquet that python -m sage.sft_data writes" >&2
+  echo "PREVIEW=1 is for the methods with rollouts; see the rows of sft.parquet that python -m sage.data.sft writes" >&2
   exit 2
 fi
 if [[ $DRY_RUN != 0 ]]; then
   exec "$PYTHON" -m verl.trainer.sft_trainer_ray "${SETTINGS[@]}" "$@" --cfg job
 fi
-"$PYTHON" -m sage.sft_data --data "$TRAIN_FILE" --out "$OUTPUT_DIR/sft.parquet"
+"$PYTHON" -m sage.data.sft --data "$TRAIN_FILE" --out "$OUTPUT_DIR/sft.parquet"
 exec "$PYTHON" -m verl.trainer.sft_trainer_ray "${SETTINGS[@]}" hydra.run.dir="$OUTPUT_DIR/hydra" "$@"

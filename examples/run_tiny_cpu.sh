@@ -3,7 +3,7 @@
 #
 #   bash examples/run_tiny_cpu.sh
 #   METHODS="sage" STEPS=20 SEED=1 bash examples/run_tiny_cpu.sh
-#   TASK=wheels bash examples/run_tiny_cpu.sh           (the second task, sage/wheels)
+#   TASK=wheels bash examples/run_tiny_cpu.sh           (the second task, sage/toy/wheels)
 #   DEVICE=cuda bash examples/run_tiny_cpu.sh           (the same on one GPU, in the environment of requirements/gpu.txt)
 #
 # Both methods start from the same base model and train for the same number of steps; both are evaluated WITHOUT hints on
@@ -34,4 +34,4 @@ for method in "${methods[@]}"; do
     echo $((SECONDS - begin)) >"$folder/wall_seconds"
 done
 
-"$PYTHON" -m sage.embedded.summary --output "$OUTPUT" --seed "$SEED" --methods "${methods[@]}"
+"$PYTHON" -m sage.toy.embedded.summary --output "$OUTPUT" --seed "$SEED" --methods "${methods[@]}"

@@ -10,8 +10,8 @@ folder="$OUTPUT/sft"
 rm -rf "$folder"
 mkdir -p "$folder"
 begin=$SECONDS
-base=$("$PYTHON" -c "from sage.embedded.series import base_model; print(base_model('$TASK'))")
-"$PYTHON" -m sage.sft_data --data "$TINY_DATA/train.parquet" --out "$folder/sft.parquet"
+base=$("$PYTHON" -c "from sage.toy.embedded.series import base_model; print(base_model('$TASK'))")
+"$PYTHON" -m sage.data.sft --data "$TINY_DATA/train.parquet" --out "$folder/sft.parquet"
 
 echo "== sft: $STEPS steps, seed $SEED (log: $folder/train.log)"
 VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 1 \

@@ -1,3 +1,6 @@
-"""SAGE: self-hint aligned GRPO (Liao et al., arXiv 2602.03143), free of verl, Ray and vLLM."""
+"""SAGE: self-hint aligned GRPO (Liao et al., arXiv 2602.03143), free of verl and Ray.
+
+The engine of an evaluation, `sage.evaluation.generate`, is the only module that imports vLLM.
+"""
 
 __version__ = "0.1.0"

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sage.hinting import HintRules
-from sage.prompts import PromptTemplates
-from sage.schedule import ScafGrpo, Schedule, load_schedule
-from sage.sources import Endpoint, HintFile, kind_of
-from sage.verify import load_verifier
+from sage.grading.verifier import load_verifier
+from sage.hints.prompts import PromptTemplates
+from sage.hints.sources import Endpoint, HintFile, kind_of
+from sage.hints.writer import HintRules
+from sage.method.schedule import ScafGrpo, Schedule, load_schedule
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class SageConfig:
     """Settings of the method."""
 
     schedule: str
-    """A name in `sage.schedule.SCHEDULES`, ``package.module:Class`` or ``path/to/file.py:Class``."""
+    """A name in `sage.method.schedule.SCHEDULES`, ``package.module:Class`` or ``path/to/file.py:Class``."""
     max_level: int
     """L, the strongest hint level, 1 to 3."""
     alpha: float
     """Success rate below which ``sage-light`` raises the level (Eq. 12), in (0, 1)."""
     hint_source: str
-    """``online``, a file of hints, or the URL of an endpoint (`sage.sources`)."""
+    """``online``, a file of hints, or the URL of an endpoint (`sage.hints.sources`)."""
     hint_request: str
     """``json``: all levels in one answer; ``level``: one level a request."""
     hint_temperature: float
@@ -36,9 +36,9 @@ class SageConfig:
     leak: str
     """``refuse`` or ``redact`` a hint that states the final answer."""
     verifier: str
-    """``math``, ``exact``, or ``package.module:name``, ``path/to/file.py:name`` of a `sage.verify.Verifier`."""
+    """``math``, ``exact``, ``package.module:name`` or ``path/to/file.py:name`` of a `sage.grading.verifier.Verifier`."""
     prompts: str
-    """``math`` or the path of a YAML file (see `sage.prompts.PromptTemplates`)."""
+    """``math`` or the path of a YAML file (see `sage.hints.prompts.PromptTemplates`)."""
     solved_key: str
     """Key of the reward function's result that holds the verifier's accuracy."""
     solved_threshold: float
@@ -46,7 +46,7 @@ class SageConfig:
     train_on: str
     """``hinted``: the loss sees the prompt with the hint, as the rollout did; ``plain``: without (ablation, Fig. 5)."""
     patience: float
-    """Part of a group that must have failed before the next level is begun, in (0, 1] (`sage.visit`)."""
+    """Part of a group that must have failed before the next level is begun, in (0, 1] (`sage.method.visit`)."""
     skip_dead_groups: bool
     """Leave groups of equal rewards out of log-probs and update, where this does not change the update."""
     stall_limit: float

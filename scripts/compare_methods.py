@@ -7,7 +7,7 @@
     python scripts/compare_methods.py --run --methods grpo sage --seeds 0 1 2
     python scripts/compare_methods.py --run --methods grpo sage --seeds 100 --learning-rate 1e-3
 
-The rows are those of `sage.embedded.series`. Times are compared within one series of runs on one machine
+The rows are those of `sage.toy.embedded.series`. Times are compared within one series of runs on one machine
 (``--series``), since machines differ: a run beside the mean of GRPO's in its series. Runs with a learning rate of their
 own are recorded apart, in benchmarks/results/learning_rate.
 """
@@ -20,10 +20,10 @@ import sys
 import time
 from pathlib import Path
 
-from sage.embedded import store
-from sage.embedded.comparison import compare, table
-from sage.embedded.series import METHODS, ROOT, make_missing, name_missing, records
-from sage.embedded.tasks import TASKS
+from sage.toy.embedded import store
+from sage.toy.embedded.comparison import compare, table
+from sage.toy.embedded.series import METHODS, ROOT, make_missing, name_missing, records
+from sage.toy.embedded.tasks import TASKS
 
 
 def main() -> int:

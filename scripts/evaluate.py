@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sage.engine import engine_option
+from sage.data.preparation.rows import SYSTEM_PROMPT
 from sage.evaluation.benchmarks import BENCHMARKS, Problem, find_benchmark, load_benchmark
 from sage.evaluation.checkpoints import Checkpoint, choose_best, find_checkpoints, merge
 from sage.evaluation.generate import Decoding
 from sage.evaluation.run import Engines, Evaluation, Settings
 from sage.evaluation.store import write_json
-from sage.preparation.rows import SYSTEM_PROMPT
-from sage.verify import load_verifier
+from sage.grading.verifier import load_verifier
+from sage.support.engine import engine_option
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sage.tables import figures, paper, tables
-from sage.tables.cells import Table, groups, unfit
-from sage.tables.collect import Results, read_results
-from sage.tables.plot import Figure, write_figure
-from sage.tables.render import missing_notes, write_table
+from sage.report.tables import figures, paper, tables
+from sage.report.tables.cells import Table, groups, unfit
+from sage.report.tables.collect import Results, read_results
+from sage.report.tables.plot import Figure, write_figure
+from sage.report.tables.render import missing_notes, write_table
 
 
 def artefacts(results: Results) -> Iterator[tuple[str, Table | Figure | str]]:

@@ -22,18 +22,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sage.data import check_training_files
+from sage.data.preparation import adapters
+from sage.data.preparation.benchmarks import write_benchmarks
+from sage.data.preparation.checks import Checks, CountTokens
+from sage.data.preparation.contamination import NGRAM, SHARE, BenchmarkFiles, ContaminationIndex
+from sage.data.preparation.manifest import count_table, dropped_path, file_record, manifest_path, versions
+from sage.data.preparation.pipeline import CHUNK, prepare
+from sage.data.preparation.rows import SYSTEM_PROMPT, Reason
+from sage.data.preparation.sources import Files, Hub, Source, expand
+from sage.data.preparation.validation import finding_counts, validate
+from sage.data.training import check_training_files
 from sage.evaluation.benchmarks import BENCHMARKS, PRIVATE
-from sage.preparation import adapters
-from sage.preparation.benchmarks import write_benchmarks
-from sage.preparation.checks import Checks, CountTokens
-from sage.preparation.contamination import NGRAM, SHARE, BenchmarkFiles, ContaminationIndex
-from sage.preparation.manifest import count_table, dropped_path, file_record, manifest_path, versions
-from sage.preparation.pipeline import CHUNK, prepare
-from sage.preparation.rows import SYSTEM_PROMPT, Reason
-from sage.preparation.sources import Files, Hub, Source, expand
-from sage.preparation.validation import finding_counts, validate
-from sage.verify import load_verifier
+from sage.grading.verifier import load_verifier
 
 
 def source_of(args: argparse.Namespace) -> tuple[Source, adapters.Adapter, list[Path]]:

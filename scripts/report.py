@@ -13,6 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from sage.grading.verifier import load_verifier
+from sage.method.state import HISTORY_FILE
 from sage.report.history import read_history
 from sage.report.page import render, render_run
 from sage.report.runs import (
@@ -25,12 +27,10 @@ from sage.report.runs import (
     setting,
     training_files,
 )
-from sage.state import HISTORY_FILE
-from sage.tables import figures
-from sage.tables.cells import label
-from sage.tables.collect import Results, Run
-from sage.tables.plot import write_figure
-from sage.verify import load_verifier
+from sage.report.tables import figures
+from sage.report.tables.cells import label
+from sage.report.tables.collect import Results, Run
+from sage.report.tables.plot import write_figure
 
 
 def write_pngs(sources: list[Source], runs: list[Run], folder: Path) -> list[str]:

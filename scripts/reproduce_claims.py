@@ -6,9 +6,9 @@
     python scripts/reproduce_claims.py --tasks wheels  one task only
     python scripts/reproduce_claims.py --docs          writes the tables of results/README.md and README.md
 
-The runs are those of scripts/compare_methods.py, seeds and margins those of sage/claims/settings.yaml. A claim is a set
-of inequalities between means over seeds. It is supported when the 95% intervals of all of them lie on its side, not
-supported when one lies on the other, else inconclusive. Stopping loses the run in progress, no more.
+The runs are those of scripts/compare_methods.py, seeds and margins those of sage/toy/claims/settings.yaml. A claim is a
+set of inequalities between means over seeds. It is supported when the 95% intervals of all of them lie on its side,
+not supported when one lies on the other, else inconclusive. Stopping loses the run in progress, no more.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sage.claims.claims import wanted_seeds
-from sage.claims.page import Judged, claims_table, gate_file, gate_table, judge, pages
-from sage.embedded.series import ROOT, make_missing, name_missing, shell
-from sage.embedded.tasks import TASKS
+from sage.toy.claims.claims import wanted_seeds
+from sage.toy.claims.page import Judged, claims_table, gate_file, gate_table, judge, pages
+from sage.toy.embedded.series import ROOT, make_missing, name_missing, shell
+from sage.toy.embedded.tasks import TASKS
 
 
 def as_json(judged: Judged) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def make_runs(tasks: Sequence[str], work: Path, series: str) -> bool:
     for task in tasks:
         if not gate_file(task).exists():
             print(f"== {task}: the gate, a few minutes", flush=True)
-            command = ["python", "-m", "sage.claims.gate", "--task", task, "--out", str(gate_file(task))]
+            command = ["python", "-m", "sage.toy.claims.gate", "--task", task, "--out", str(gate_file(task))]
             try:
                 shell(command, limit=3600)
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:

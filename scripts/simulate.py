@@ -16,11 +16,11 @@ import itertools
 from dataclasses import replace
 from statistics import fmean, median
 
-from sage.simulator.engine import StepTimes
-from sage.simulator.measured import Measured
-from sage.simulator.simulate import Machine, lower_bound, simulate
-from sage.simulator.strategies import STRATEGIES, Kind, Strategy
-from sage.simulator.world import Lengths, World
+from sage.planning.simulator.engine import StepTimes
+from sage.planning.simulator.measured import Measured
+from sage.planning.simulator.simulate import Machine, lower_bound, simulate
+from sage.planning.simulator.strategies import STRATEGIES, Kind, Strategy
+from sage.planning.simulator.world import Lengths, World
 
 ASSUMED = StepTimes(((1, 0.01205), (256, 0.0248)), 3e-5)
 TABLE_2 = (0.569, 0.298, 0.103)

@@ -23,7 +23,7 @@ import sys
 import time
 from pathlib import Path
 
-from sage.processes import end_group
+from sage.support.processes import end_group
 
 
 def describe(step: int, steps: int | None, data: dict[str, float], seconds: float, left: float | None) -> str:
@@ -88,7 +88,7 @@ class Screen:
 
     def show_new(self) -> None:
         from sage.report.live import view
-        from sage.tables.collect import read_metrics
+        from sage.report.tables.collect import read_metrics
 
         there = [(path, path.stat().st_size) for path in sorted(self.folder.glob("metrics*.jsonl"))]
         if there != self.seen:
@@ -111,7 +111,7 @@ class Lines:
         self.folder, self.steps, self.last = folder, steps, -1
 
     def show_new(self) -> None:
-        from sage.tables.collect import read_metrics
+        from sage.report.tables.collect import read_metrics
 
         for step, data in read_metrics(self.folder).items():
             if step > self.last:

@@ -19,14 +19,14 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from sage.data import check_training_files
-from sage.engine import CPU_DEFAULTS, engine_option
-from sage.hinting import HintRules
-from sage.offline import AskAny, check_settings, write_hints
-from sage.prompts import PromptTemplates
-from sage.records import HintFailure, Prompt
-from sage.sources import Endpoint, Reply, is_endpoint
-from sage.verify import load_verifier
+from sage.data.training import check_training_files
+from sage.grading.verifier import load_verifier
+from sage.hints.files import AskAny, check_settings, write_hints
+from sage.hints.prompts import PromptTemplates
+from sage.hints.sources import Endpoint, Reply, is_endpoint
+from sage.hints.writer import HintRules
+from sage.method.records import HintFailure, Prompt
+from sage.support.engine import CPU_DEFAULTS, engine_option
 
 FIXED = ("model", "request", "prompts", "temperature", "top_p", "max_tokens", "retries", "leak", "verifier", "seed")
 """Options on which the hints of a file depend; it may get more prompts, draws and levels."""

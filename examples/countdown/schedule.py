@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sage.records import PromptState
-from sage.schedule import Outlook, Plan, Schedule
+from sage.method.records import PromptState
+from sage.method.schedule import Outlook, Plan, Schedule
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from verl.trainer.ppo.core_algos import agg_loss, register_adv_est, register_pol
 from verl.utils.torch_functional import masked_mean
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 
-from sage.advantage import group_advantages
-from sage.records import Visit
+from sage.method.advantage import group_advantages
+from sage.method.records import Visit
 
 _ROLLOUT_REGISTRY["vllm", "async"] = "recipe.sage.weight_sync.SageServerAdapter"
 

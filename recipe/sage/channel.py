@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Collection, Mapping
 import torch
 import transfer_queue as tq
 
-from sage.records import Skip, SkipReason, Visit
+from sage.method.records import Skip, SkipReason, Visit
 
 PARTITION = "sage"
 

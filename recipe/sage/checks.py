@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
-from sage.budget import known_shape
-from sage.sources import Endpoint, kind_of
+from sage.hints.sources import Endpoint, kind_of
+from sage.planning.budget import known_shape
 
 
 def model_length(config: DictConfig) -> int:

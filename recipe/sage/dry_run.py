@@ -1,8 +1,8 @@
 """``python -m recipe.sage.dry_run [the overrides of a run]``: what a run would do, without a GPU, Ray or a model.
 
 Prints the composed configuration (what the recipe and the run set; all of it with ``--full``), the batch arithmetic,
-and estimates of tokens, memory and GPU hours, with their formulas in `sage.budget`. Checks what `main_sage` checks, and
-exits with 1 and one sentence when that would refuse. ``DRY_RUN=1`` makes a launch script call this.
+and estimates of tokens, memory and GPU hours, with their formulas in `sage.planning.budget`. Checks what `main_sage`
+checks, and exits with 1 and one sentence when that would refuse. ``DRY_RUN=1`` makes a launch script call this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from verl.utils.config import validate_config
 
 from recipe.sage.checks import check_machine, model_length, rollout_gpus
 from recipe.sage.settings import check_run, describe_run, validation_files
-from sage.budget import (
+from sage.config import SageConfig
+from sage.data.training import DataReport
+from sage.planning.budget import (
     GB,
     PAPER_FACTORS,
     PAPER_GPUS,
@@ -39,8 +41,6 @@ from sage.budget import (
     known_shape,
     step_tokens,
 )
-from sage.config import SageConfig
-from sage.data import DataReport
 
 CONFIGS = Path(__file__).parent / "config"
 A100_GB = 80

@@ -20,9 +20,9 @@ from verl.utils.device import auto_set_device
 from recipe.sage import watch
 from recipe.sage.checks import check_machine
 from recipe.sage.settings import check_run, describe_run
-from sage.processes import adopt_orphans
-from sage.state import SETUP_FILE
-from sage.versions import installed
+from sage.method.state import SETUP_FILE
+from sage.support.processes import adopt_orphans
+from sage.support.versions import installed
 
 FORWARDED = ("PYTHONPATH", "TENSORBOARD_DIR", "VERL_FILE_LOGGER_PATH")
 """What the launch scripts set. Workers of a running Ray cluster have the environment of `ray start`, not ours."""

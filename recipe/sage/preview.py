@@ -18,8 +18,8 @@ from verl.utils import hf_tokenizer
 
 from recipe.sage.encoding import encode_messages, encode_reference
 from recipe.sage.settings import check_run, training_files
-from sage.prompts import PromptTemplates
-from sage.sources import HintFile
+from sage.hints.prompts import PromptTemplates
+from sage.hints.sources import HintFile
 
 EXAMPLE = "(the hint)"
 """Stands for a hint that is not known before the run; of a hint file, a prompt's longest one is shown."""

@@ -7,8 +7,8 @@ from functools import cache
 from math import ceil
 from typing import Any
 
-from sage.grading import available_cores
-from sage.verify import Verifier, load_verifier
+from sage.grading.pool import available_cores
+from sage.grading.verifier import Verifier, load_verifier
 
 _LOADING = threading.Lock()  # the first responses come in several threads at once
 

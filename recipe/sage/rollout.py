@@ -32,12 +32,12 @@ from recipe.sage import watch
 from recipe.sage.channel import publish
 from recipe.sage.encoding import encode_messages, encode_reference
 from recipe.sage.settings import read_config
-from sage.hinting import HintWriter, request_seed
-from sage.prompts import PromptTemplates
-from sage.records import Hint, HintFailure, Prompt, Rollout, Skip, SkipReason, Visit, VisitPlan
-from sage.sources import HintFile, Reply
-from sage.verify import load_verifier
-from sage.visit import Row, run_visit
+from sage.grading.verifier import load_verifier
+from sage.hints.prompts import PromptTemplates
+from sage.hints.sources import HintFile, Reply
+from sage.hints.writer import HintWriter, request_seed
+from sage.method.records import Hint, HintFailure, Prompt, Rollout, Skip, SkipReason, Visit, VisitPlan
+from sage.method.visit import Row, run_visit
 
 logger = logging.getLogger(__name__)
 PLAN = "sage_plan"

@@ -18,9 +18,9 @@ from recipe.sage.checks import (
     model_parallel,
 )
 from sage.config import SageConfig, check_budget
-from sage.data import DataReport, check_training_files
-from sage.schedule import Fixed
-from sage.sources import HintFile
+from sage.data.training import DataReport, check_training_files
+from sage.hints.sources import HintFile
+from sage.method.schedule import Fixed
 
 VERL_VERSION = "0.9.1"
 """The verl whose V1 trainer, agent loop and TransferQueue formats this adapter knows."""

@@ -45,10 +45,10 @@ from recipe.sage.cpu.platform import shorten_padding_rows
 from recipe.sage.dead_groups import DeadGroups
 from recipe.sage.rollout import PLAN
 from recipe.sage.settings import read_config, why_not_skip
-from sage.metrics import policy_metrics, staleness_metrics, token_metrics, visit_metrics
-from sage.records import Action, Skip, SkipReason, Visit
-from sage.schedule import Schedule
-from sage.state import HISTORY_FILE, StateStore, VisitHistory
+from sage.method.metrics import policy_metrics, staleness_metrics, token_metrics, visit_metrics
+from sage.method.records import Action, Skip, SkipReason, Visit
+from sage.method.schedule import Schedule
+from sage.method.state import HISTORY_FILE, StateStore, VisitHistory
 
 if is_active():
     shorten_padding_rows()

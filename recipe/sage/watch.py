@@ -27,7 +27,7 @@ import ray
 from ray._private.state import actors
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_list, _internal_kv_put
 
-from sage.records import Skip
+from sage.method.records import Skip
 
 LOST = 75
 """Exit status (EX_TEMPFAIL) of a run that lost a part of itself: started again, it resumes from its checkpoint."""

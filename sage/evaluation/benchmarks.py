@@ -21,8 +21,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sage.answers import last_boxed
-from sage.prompts import Message
+from sage.grading.answers import last_boxed
+from sage.hints.prompts import Message
 
 BENCHMARKS = ("aime24", "aime25", "amc23", "math500", "minerva", "olympiadbench", "gpqa", "mmlu_pro")
 """In the paper's order."""

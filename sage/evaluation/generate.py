@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
-from sage.engine import CPU_DEFAULTS
+from sage.support.engine import CPU_DEFAULTS
 
 WINDOW = 2048
 """Requests that a replica has at once: more than an engine runs together, few enough to hold in memory."""

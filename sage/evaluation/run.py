@@ -13,15 +13,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sage.answers import last_boxed, named_choice, stated_choice
 from sage.evaluation.benchmarks import PRIVATE, Problem
 from sage.evaluation.generate import Decoding, Generation, Replicas, Request, replica_devices
 from sage.evaluation.scores import averages, score
-from sage.evaluation.store import TOO_LONG, Sample, SampleFile, check_settings, write_json
-from sage.grading import available_cores
-from sage.hinting import request_seed
-from sage.prompts import Message
-from sage.verify import Verifier, load_verifier
+from sage.evaluation.store import TOO_LONG, Sample, SampleFile, check_settings
+from sage.grading.answers import last_boxed, named_choice, stated_choice
+from sage.grading.pool import available_cores
+from sage.grading.verifier import Verifier, load_verifier
+from sage.hints.prompts import Message
+from sage.hints.writer import request_seed
+from sage.support.files import write_json
 
 Benchmarks = Mapping[str, Sequence[Problem]]
 

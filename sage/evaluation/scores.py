@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sage.answers import normalise, number
 from sage.evaluation.benchmarks import IN_DISTRIBUTION, OUT_OF_DISTRIBUTION
 from sage.evaluation.store import TOO_LONG, Sample
+from sage.grading.answers import normalise, number
 
 DRAWS = 10_000
 LEVEL = 0.95

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sage.support.files import write_json
+
 TOO_LONG = "prompt_too_long"
 Key = tuple[str, int]
 """Problem id and number of the sample."""
@@ -111,14 +113,6 @@ class SampleFile:
                     raise ValueError(f"{self.path}, line {number + 1}: not a sample; delete the line") from error
                 yield offset, replace(sample, response=None)
                 offset += len(line)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write a file as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def check_settings(path: Path, settings: dict[str, Any], benchmarks: dict[str, str]) -> None:

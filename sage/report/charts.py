@@ -1,11 +1,11 @@
-"""Which panels a report has. Comparisons: mean and range of the seeds, as in the figures of sage/tables."""
+"""Which panels a report has. Comparisons: mean and range of the seeds, as in the figures of sage/report/tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from sage.gate import expected_centered_energy, gate_probability
+from sage.method.gate import expected_centered_energy, gate_probability
 from sage.report.history import Entry
 from sage.report.measured import NEW, measure
 from sage.report.svg import (
@@ -20,10 +20,10 @@ from sage.report.svg import (
     percent,
     stack_chart,
 )
-from sage.tables.cells import label
-from sage.tables.collect import Curve, Run
-from sage.tables.figures import LEVELS, over_seeds, running_mean
-from sage.tables.plot import COLORS
+from sage.report.tables.cells import label
+from sage.report.tables.collect import Curve, Run
+from sage.report.tables.figures import LEVELS, over_seeds, running_mean
+from sage.report.tables.plot import COLORS
 
 LEVEL_COLORS = {0: COLORS["grpo"], **LEVELS}
 MORE_LEVELS = "#8c3d02"
@@ -35,7 +35,7 @@ KINDS = {
     "hinted_discarded": ("hinted, discarded", LEVELS[1]),
     "hint": ("writing hints", COLORS["dapo"]),
 }
-"""Kinds of tokens and seconds (`sage.metrics`)."""
+"""Kinds of tokens and seconds (`sage.method.metrics`)."""
 TOKENS = KINDS | {"abandoned": ("of levels begun early", COLORS["luffy"])}
 """Kinds of tokens."""
 PHASES = {

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sage.leak import find_leaks
-from sage.records import Group, Visit
+from sage.grading.verifier import Verifier
+from sage.hints.leak import find_leaks
+from sage.method.records import Group, Visit
 from sage.report.history import Entry
 from sage.report.runs import Problem
-from sage.verify import Verifier
 
 EXAMPLES = 4
 """Hints shown of each level, at equal distances in the history."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from sage.records import Visit
+from sage.method.records import Visit
 
 
 class Entry(NamedTuple):

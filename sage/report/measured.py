@@ -19,8 +19,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sage.records import Group
+from sage.method.records import Group
 from sage.report.history import Entry
+from sage.support.intervals import wilson
 
 NEW = "no earlier visit"
 BINS = ("0", "0 to ¼", "¼ to ½", "½ to ¾", "¾ to 1", "1")
@@ -55,13 +56,6 @@ def earlier_bin(successes: int, rollouts: int) -> str:
     if successes in (0, rollouts):
         return BINS[0 if successes == 0 else -1]
     return BINS[math.ceil(4 * successes / rollouts)]
-
-
-def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval for a proportion, n at least 1."""
-    p, w = successes / n, z * z / n
-    centre, half = p + w / 2, z * math.sqrt(p * (1 - p) / n + w / (4 * n))
-    return max(0.0, (centre - half) / (1 + w)), min(1.0, (centre + half) / (1 + w))
 
 
 def outcomes_of(group: Group) -> list[bool]:

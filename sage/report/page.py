@@ -9,13 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from sage.grading.verifier import Verifier
 from sage.report.charts import FEW, comparison, gate_and_energy, level_color, of_run, success_by_level, themed
 from sage.report.hints import Example, examples, outcome_counts
 from sage.report.history import Entry
 from sage.report.prompts import PART, PromptData, prompt_data
 from sage.report.runs import Problem, Setup, Source, setting, tokens
-from sage.tables.collect import Run
-from sage.verify import Verifier
+from sage.report.tables.collect import Run
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"

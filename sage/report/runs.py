@@ -16,9 +16,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from sage.state import HISTORY_FILE, SETUP_FILE
-from sage.tables.cells import label
-from sage.tables.collect import Run, read_folder, read_json, read_record
+from sage.method.state import HISTORY_FILE, SETUP_FILE
+from sage.report.tables.cells import label
+from sage.report.tables.collect import Run, read_folder, read_json, read_record
 
 MODEL = "these runs"
 CHECKPOINTS = "checkpoints"

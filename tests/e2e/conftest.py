@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sage.embedded.build_data import build
-from sage.records import Action, Visit
-from sage.schedule import Schedule
-from sage.state import StateStore
+from sage.method.records import Action, Visit
+from sage.method.schedule import Schedule
+from sage.method.state import StateStore
+from sage.toy.embedded.build_data import build
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 600

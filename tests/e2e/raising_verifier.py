@@ -1,6 +1,6 @@
 """A verifier from outside the package that fails on one row."""
 
-from sage.opchain.verifier import Verifier
+from sage.toy.opchain.verifier import Verifier
 
 
 class RaisingVerifier(Verifier):

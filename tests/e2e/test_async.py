@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 import pyarrow.parquet as pq
 import pytest
 
-from sage.embedded.tasks import PROMPTS
-from sage.opchain.task import is_correct
-from sage.records import Visit
-from sage.schedule import SageCalibrated
-from sage.state import StateStore
+from sage.method.records import Visit
+from sage.method.schedule import SageCalibrated
+from sage.method.state import StateStore
+from sage.toy.embedded.tasks import PROMPTS
+from sage.toy.opchain.task import is_correct
 from tests.e2e.conftest import Run, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]

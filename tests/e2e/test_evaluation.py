@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
 LIMIT = 400
 MODEL = ROOT / "examples" / "opchain_base"
 OPTIONS = ["--samples", 4, "--temperature", 1, "--top-p", 1, "--max-tokens", 56]
-OPTIONS += ["--verifier", "sage.opchain.verifier:Verifier"]
+OPTIONS += ["--verifier", "sage.toy.opchain.verifier:Verifier"]
 for option in ("dtype=float32", "enforce_eager=true", "gpu_memory_utilization=0.1", "max_model_len=128"):
     OPTIONS += ["--engine", option]
 

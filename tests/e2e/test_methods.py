@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sage.embedded.tasks import PROMPTS
-from sage.opchain.task import is_correct
-from sage.schedule import Grpo, SageCalibrated, ScafGrpo
+from sage.method.schedule import Grpo, SageCalibrated, ScafGrpo
+from sage.toy.embedded.tasks import PROMPTS
+from sage.toy.opchain.task import is_correct
 from tests.e2e.conftest import Run, check_memory, train, train_in_two, visits_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sage.verify import MathVerifier
+from sage.grading.verifier import MathVerifier
 from tests.e2e.conftest import ROOT, Run, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]

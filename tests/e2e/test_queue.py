@@ -22,7 +22,7 @@ from verl.workers.utils.losses import ppo_loss
 from recipe.sage import channel
 from recipe.sage.dead_groups import DeadGroups
 from recipe.sage.rollout import make_cancellable
-from sage.records import SkipReason
+from sage.method.records import SkipReason
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 G, VOCABULARY = 4, 11

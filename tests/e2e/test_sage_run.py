@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 import pyarrow.parquet as pq
 import pytest
 
-from sage.embedded.tasks import PROMPTS
-from sage.opchain.task import is_correct
-from sage.schedule import Sage
+from sage.method.schedule import Sage
+from sage.toy.embedded.tasks import PROMPTS
+from sage.toy.opchain.task import is_correct
 from tests.e2e.conftest import ROOT, Run, check_memory, train, visits_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sage.embedded.build_data import build
-from sage.schedule import SageLight
+from sage.method.schedule import SageLight
+from sage.toy.embedded.build_data import build
 from tests.e2e.conftest import check_memory, train, train_in_two, visits_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
@@ -20,7 +20,7 @@ def test_a_step_without_a_readable_hint_a_raising_verifier_and_a_missing_solutio
     refused = rows[5]["prompt_id"]
     rows[5]["reward_model"]["ground_truth"] = "raise"
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
-    (tmp_path / "hers.py").write_text("from sage.schedule import Sage\n\n\nclass Hers(Sage):\n    pass\n")
+    (tmp_path / "hers.py").write_text("from sage.method.schedule import Sage\n\n\nclass Hers(Sage):\n    pass\n")
     run = train(
         tmp_path / "run",
         tmp_path,

@@ -18,7 +18,7 @@ def grade_in_ray() -> None:
     import ray
 
     from recipe.sage.reward import compute_score
-    from sage.verify import MathVerifier, grade
+    from sage.grading.verifier import MathVerifier, grade
 
     @ray.remote(num_cpus=0)
     class Worker:

@@ -1,6 +1,6 @@
 import pytest
 
-from sage.embedded.build_data import build
+from sage.toy.embedded.build_data import build
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from examples.countdown import make_data
 from examples.countdown.verifier import CountdownVerifier
 from recipe.sage import preview
 from recipe.sage.encoding import encode_messages
-from sage.leak import find_leaks
-from sage.schedule import Outlook, load_schedule
+from sage.hints.leak import find_leaks
+from sage.method.schedule import Outlook, load_schedule
 
 ROOT = Path(__file__).parents[2]
 VERIFIER = CountdownVerifier()

@@ -15,7 +15,7 @@ from verl.workers.config import FSDPActorConfig, McoreActorConfig, PolicyLossCon
 from recipe.sage import algorithm, dry_run  # noqa: F401  (registers the luffy loss)
 from recipe.sage.main_sage import make_paths_absolute
 from recipe.sage.settings import check_run, why_not_skip
-from sage.budget import KNOWN_SHAPES
+from sage.planning.budget import KNOWN_SHAPES
 from tests.recipe.launching import ROOT, composed, launch, overrides, run_of
 
 MODELS = {"llama-3.2-3b": 8, "qwen2.5-7b": 8, "qwen3-4b": 4}
@@ -88,7 +88,7 @@ def test_sft_composes_in_verls_own_trainer(model, engine, data):
     assert run.data.train_files == f"{data}/out/sft.parquet" and "hf_model" in run.checkpoint.save_contents
     assert run.data.max_token_len_per_gpu >= run.data.max_length
     converted, _ = launch(f"{model}/run_sft{engine}.sh", data)  # the first of the two calls
-    assert converted == ["-m", "sage.sft_data", "--data", f"{data}/train.parquet", "--out", f"{data}/out/sft.parquet"]
+    assert converted == ["-m", "sage.data.sft", "--data", f"{data}/train.parquet", "--out", f"{data}/out/sft.parquet"]
 
 
 def test_callers_win_and_their_environment_stays(data):

@@ -7,7 +7,7 @@ import torch
 from verl.trainer.ppo.core_algos import get_policy_loss_fn
 
 from recipe.sage.algorithm import REFERENCE
-from sage.advantage import group_advantages
+from sage.method.advantage import group_advantages
 
 ROLLOUT, REF = 0, 1
 OLD = torch.tensor([[0.25, 0.5], [1.0, 1.0]]).log()

@@ -7,9 +7,9 @@ import pytest
 
 from recipe.sage import rollout
 from recipe.sage.encoding import encode_reference
-from sage.embedded.tokenizer import build_tokenizer
-from sage.records import HintFailure, SkipReason, VisitPlan
-from sage.sources import Endpoint, Reply
+from sage.hints.sources import Endpoint, Reply
+from sage.method.records import HintFailure, SkipReason, VisitPlan
+from sage.toy.embedded.tokenizer import build_tokenizer
 from tests.recipe.launching import composed
 
 VERLS_WORKER = rollout.SageRolloutWorker.__mro__[1]

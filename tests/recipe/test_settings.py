@@ -12,10 +12,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 from recipe.sage.settings import check_run, describe_run, read_config, why_not_skip
-from sage.embedded.build_data import build
-from sage.embedded.series import base_model, task_config
-from sage.embedded.tasks import KINDS, PROMPTS, TASKS, load_task, plain_prompt
-from sage.embedded.tokenizer import build_tokenizer
+from sage.toy.embedded.build_data import build
+from sage.toy.embedded.series import base_model, task_config
+from sage.toy.embedded.tasks import KINDS, PROMPTS, TASKS, load_task, plain_prompt
+from sage.toy.embedded.tokenizer import build_tokenizer
 
 ROOT = Path(__file__).parents[2]
 METHODS = sorted(path.stem for path in (ROOT / "recipe/sage/config/method").glob("*.yaml"))
@@ -65,7 +65,7 @@ def test_the_tiny_configuration_is_accepted_and_described(data):
         ("sage.alpha=1.0", "strictly between 0 and 1"),
         ("sage.alpha=high", "must be of type float"),
         ("sage.schedule=nowhere:Thing", "cannot be imported"),
-        ("sage.schedule=sage.records:Visit", "not a subclass of sage.schedule.Schedule"),
+        ("sage.schedule=sage.method.records:Visit", "not a subclass of sage.method.schedule.Schedule"),
         ("sage.hint_source=offline", "must be online, the path of"),
         ("sage.hint_source=none.jsonl", "write one with scripts/write_hints.py"),
         ("sage.train_on=both", "must be hinted or plain"),

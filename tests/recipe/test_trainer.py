@@ -17,10 +17,10 @@ from verl.workers.config import ActorConfig
 
 import recipe.sage.algorithm  # noqa: F401  (registers the estimator)
 from recipe.sage.trainer import STATE_FILE, SageTrainer, check_groups
-from sage.advantage import group_advantages
-from sage.records import Action, Decision, Group, Reason, Rollout, SkipReason, Visit
-from sage.schedule import Grpo, Luffy, Sage, ScafGrpo
-from sage.state import StateStore, VisitHistory
+from sage.method.advantage import group_advantages
+from sage.method.records import Action, Decision, Group, Reason, Rollout, SkipReason, Visit
+from sage.method.schedule import Grpo, Luffy, Sage, ScafGrpo
+from sage.method.state import StateStore, VisitHistory
 from tests.recipe.launching import changed
 
 ROOT = Path(__file__).parents[2]

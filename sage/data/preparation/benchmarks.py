@@ -1,0 +1,29 @@
+"""The benchmarks as one validation file for verl, whose metrics are then split by ``data_source``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sage.data.preparation.rows import SCHEMA, Record, training_row
+from sage.evaluation.benchmarks import Problem
+
+
+def write_benchmarks(benchmarks: Mapping[str, Sequence[Problem]], out: Path, system: str) -> int:
+    """Write the validation file.
+
+    Returns:
+        Its rows.
+    """
+    rows = [
+        training_row(
+            Record(number, f"{name}/{problem.problem_id}", problem.question, None, problem.answer, name), system, "test"
+        )
+        for name, problems in benchmarks.items()
+        for number, problem in enumerate(problems)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), out)
+    return len(rows)

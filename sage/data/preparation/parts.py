@@ -1,0 +1,99 @@
+"""The work in progress: one part file for each chunk of rows, so that a run that was killed goes on where it was.
+
+A part is there when its ``part-00000.json`` is: that is written last, and every file by renaming.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sage.data.preparation.rows import SCHEMA, Dropped
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished chunk."""
+
+    path: Path
+    """Its Parquet file."""
+    read: int
+    kept: int
+    dropped: dict[str, int]
+    position: dict[str, Any] | None
+    """Where the source goes on after it."""
+
+    def list_of_dropped(self) -> Iterator[str]:
+        """Lines of JSON."""
+        with open(self.path.with_suffix(".jsonl"), encoding="utf-8") as file:
+            yield from file
+
+
+class Parts:
+    """The parts of one output.
+
+    Args:
+        folder: made where it is missing.
+        settings: everything that the output depends on.
+
+    Raises:
+        ValueError: the folder was begun with other settings.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        shutil.rmtree(self._removed, ignore_errors=True)
+        begun = folder / "settings.json"
+        if begun.is_file():
+            old = json.loads(begun.read_text(encoding="utf-8"))
+            if changed := sorted(k for k in old.keys() | settings.keys() if old.get(k) != settings.get(k)):
+                raise ValueError(
+                    f"{folder} was begun with other settings ({', '.join(changed)}): repeat the first command to "
+                    "go on, or delete the folder to begin anew"
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(begun, json.dumps(settings, indent=1, ensure_ascii=False))
+        self.finished = [self._load(path) for path in sorted(folder.glob("part-*.json"))]
+
+    def _load(self, path: Path) -> Part:
+        return Part(path.with_suffix(".parquet"), **json.loads(path.read_text(encoding="utf-8")))
+
+    def add(self, rows: Sequence[dict[str, Any]], dropped: Sequence[Dropped], position: dict[str, Any] | None) -> Part:
+        """Write the next part."""
+        stem = self.folder / f"part-{len(self.finished):05d}"
+        temporary = stem.with_suffix(".parquet.tmp")
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), temporary)
+        os.replace(temporary, stem.with_suffix(".parquet"))
+        lines = [json.dumps(d.to_json(), ensure_ascii=False) + "\n" for d in dropped]
+        write_text(stem.with_suffix(".jsonl"), "".join(lines))
+        counts: dict[str, int] = {}
+        for row in dropped:
+            counts[str(row.reason)] = counts.get(str(row.reason), 0) + 1
+        entry = {"read": len(rows) + len(dropped), "kept": len(rows), "dropped": counts, "position": position}
+        write_text(stem.with_suffix(".json"), json.dumps(entry))
+        self.finished.append(self._load(stem.with_suffix(".json")))
+        return self.finished[-1]
+
+    @property
+    def _removed(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".removed")
+
+    def remove(self) -> None:
+        """Remove all of them at once: some parts of a finished output would be taken for one that was interrupted."""
+        os.replace(self.folder, self._removed)
+        shutil.rmtree(self._removed)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,181 @@
+"""What is remembered of every prompt, and its files.
+
+The state belongs to the driver, is updated from what was trained on, and is saved inside each checkpoint as one
+Parquet file (versioned, compressed, written to a temporary name and renamed). The history of visits is an append-only
+JSONL file next to the checkpoints; a checkpoint remembers its length, so a resumed run drops the lines of the steps
+that it repeats.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sage.method.calibration import Calibration
+from sage.method.records import PromptState, Visit, VisitPlan
+from sage.method.schedule import Outlook, Schedule
+
+VERSION = 2
+HISTORY_FILE = "sage_history.jsonl"
+SETUP_FILE = "sage_setup.json"
+"""Configuration and package versions of a run's last start (recipe/sage/main_sage.py)."""
+CALIBRATION_COLUMNS = {"term": pa.float64(), "term_variance": pa.float64(), "term_step": pa.int32()}
+"""`Calibration.prompts`, for schedules with forecasts."""
+
+
+def update_state(state: PromptState | None, visit: Visit, schedule: Schedule) -> PromptState:
+    """The state of a prompt after a visit. Pure: depends on the visit's outcomes alone."""
+    rollouts = list(state.rollouts if state else [0] * (schedule.max_level + 1))
+    successes = list(state.successes if state else [0] * (schedule.max_level + 1))
+    hint = state.last_hint if state else None
+    for group in visit.groups:
+        rollouts[group.level] += sum(not r.reference for r in group.rollouts)
+        successes[group.level] += group.successes
+        hint = group.hint if group.hint is not None else hint
+    return PromptState(
+        level=schedule.next_level(state, visit),
+        visits=(state.visits if state else 0) + 1,
+        rollouts=tuple(rollouts),
+        successes=tuple(successes),
+        last_hint=hint,
+    )
+
+
+@dataclass
+class StateStore:
+    """The states of all prompts that were visited, by prompt id."""
+
+    schedule: Schedule
+    prompts: dict[str, PromptState] = field(default_factory=dict)
+    calibration: Calibration | None = field(init=False)
+    """Only for a schedule that wants forecasts."""
+
+    def __post_init__(self) -> None:
+        self.calibration = Calibration(self.schedule.max_level) if self.schedule.forecasts else None
+
+    def plan(self, prompt_id: str, step: int, progress: float) -> VisitPlan:
+        """The plan of a prompt's visit in a step, with ``progress`` of the training done."""
+        state = self.prompts.get(prompt_id)
+        forecast = self.calibration.forecast(prompt_id, step) if self.calibration else None
+        levels = self.schedule.plan(state, Outlook(progress, forecast))
+        visits, last_level = (state.visits, state.level) if state else (0, 0)
+        return VisitPlan(levels, visits, step, last_level)
+
+    def update(self, visits: Iterable[Visit], step: int) -> None:
+        """Enter the visits of a step. The order of different prompts means nothing."""
+        visits = list(visits)
+        for visit in visits:
+            self.prompts[visit.prompt_id] = update_state(self.prompts.get(visit.prompt_id), visit, self.schedule)
+        if self.calibration:
+            self.calibration.update(visits, step)
+
+    def never_solved(self) -> float:
+        """Fraction of the visited prompts that no rollout ever solved, with a hint or without (Table 2)."""
+        return sum(not s.ever_solved for s in self.prompts.values()) / max(1, len(self.prompts))
+
+    def never_solved_plain(self) -> float:
+        """Fraction of the visited prompts that no rollout without a hint ever solved."""
+        return sum(not s.ever_solved_plain for s in self.prompts.values()) / max(1, len(self.prompts))
+
+    def save(self, path: str | Path, extra: Mapping[str, object] | None = None) -> None:
+        """Write the state atomically; ``extra`` (JSON values) is stored with it."""
+        path = Path(path)
+        ids = sorted(self.prompts)
+        states = [self.prompts[i] for i in ids]
+        table = pa.table(
+            {
+                "prompt_id": pa.array(ids, pa.string()),
+                "level": pa.array([s.level for s in states], pa.int8()),
+                "visits": pa.array([s.visits for s in states], pa.int32()),
+                "rollouts": pa.array([s.rollouts for s in states], pa.list_(pa.int32())),
+                "successes": pa.array([s.successes for s in states], pa.list_(pa.int32())),
+                "last_hint": pa.array([s.last_hint for s in states], pa.string()),
+            }
+        )
+        meta = {"version": VERSION, "max_level": self.schedule.max_level, "extra": dict(extra or {})}
+        if self.calibration:
+            terms = [self.calibration.prompts[i] for i in ids]
+            for place, (name, kind) in enumerate(CALIBRATION_COLUMNS.items()):
+                table = table.append_column(name, pa.array([term[place] for term in terms], kind))
+            meta["calibration"] = self.calibration.to_dict()
+        table = table.replace_schema_metadata({"sage": json.dumps(meta)})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        with open(temporary, "wb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+    def load(self, path: str | Path) -> dict[str, object]:
+        """Replace all states by those of a file; returns its ``extra``.
+
+        Raises:
+            ValueError: the file is missing, is no SAGE state, or has another version or maximum level.
+        """
+        if not Path(path).is_file():
+            raise ValueError(
+                f"{path} is missing: this checkpoint was not written by SAGE. Start afresh from its weights with "
+                "trainer.resume_mode=disable and actor_rollout_ref.model.path set to the merged checkpoint"
+            )
+        table = pq.read_table(path)
+        meta = json.loads((table.schema.metadata or {}).get(b"sage", b"{}"))
+        if meta.get("version") != VERSION:
+            raise ValueError(f"{path}: state version {meta.get('version')}, this code reads version {VERSION}")
+        if meta["max_level"] != self.schedule.max_level:
+            raise ValueError(f"{path}: saved with sage.max_level={meta['max_level']}, now {self.schedule.max_level}")
+        columns = table.to_pydict()
+        terms = list(zip(*(columns.pop(name, []) for name in CALIBRATION_COLUMNS), strict=True))
+        self.prompts = {
+            prompt_id: PromptState(level, visits, tuple(rollouts), tuple(successes), hint)
+            for prompt_id, level, visits, rollouts, successes, hint in zip(*columns.values(), strict=True)
+        }
+        if self.calibration:
+            if "calibration" not in meta:
+                raise ValueError(f"{path}: saved by a schedule without forecasts; resume with that schedule")
+            self.calibration.restore(meta["calibration"], dict(zip(self.prompts, terms, strict=True)))
+        return meta["extra"]
+
+
+@dataclass
+class VisitHistory:
+    """The append-only JSONL file of visits: one line a visit, with its step and uid."""
+
+    path: Path
+
+    def append(self, step: int, visits: Mapping[str, Visit]) -> None:
+        """Append one step's visits, by uid."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [f'{{"step":{step},"uid":{json.dumps(uid)},{v.to_json()[1:]}\n' for uid, v in visits.items()]
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write("".join(lines))
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def start_afresh(self) -> None:
+        """Move an earlier run's history out of the way; nothing is overwritten."""
+        if self.size:
+            number = 1
+            while (backup := self.path.with_suffix(f".{number}.jsonl")).exists():
+                number += 1
+            os.replace(self.path, backup)
+
+    def truncate(self, size: int) -> None:
+        """Drop what was written after the checkpoint that a run resumes from.
+
+        Raises:
+            ValueError: the file is shorter than it was at the checkpoint.
+        """
+        if self.size < size:
+            raise ValueError(f"{self.path} has {self.size} bytes, the checkpoint was taken at {size}: restore the file")
+        if self.size > size:
+            os.truncate(self.path, size)

@@ -1,0 +1,1 @@
+"""What a run costs before it is made: tokens, memory and GPU hours (`budget`), rollout phases (`simulator`)."""

@@ -1,0 +1,195 @@
+"""The recorded runs as text: the page results/README.md and the block of README.md, both made from the records."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sage.toy.claims.claims import judge_all
+from sage.toy.claims.gate import gate_rows
+from sage.toy.claims.judge import MISSING, Claim, Part, Runs
+from sage.toy.embedded import store
+from sage.toy.embedded.comparison import brief_table, compare, interval, markdown, table
+from sage.toy.embedded.series import METHODS, RESULTS, ROOT, STEPS, TUNING
+from sage.toy.embedded.summary import ROWS
+from sage.toy.embedded.tasks import KINDS, TASKS
+
+COMMAND = "python scripts/reproduce_claims.py --docs"
+BEGIN, END = f"<!-- begin: {COMMAND} -->", "<!-- end -->"
+"""Around the block of README.md."""
+BRIEF = (
+    "grpo",
+    "dapo",
+    "sft",
+    "luffy",
+    "scaf-grpo",
+    "sage",
+    "sage-light",
+    "sage-calibrated",
+    "sage-probe",
+    "off-policy",
+)
+"""Rows of README.md: the paper's, and SAGE in its variants."""
+
+OTHER_CONTEXT = ("off-policy", "sage-async")
+"""Rows whose actor differs from the policy that rolled out: hints dropped, or rollouts that span several policies."""
+
+
+class Judged(NamedTuple):
+    """The claims judged on one task."""
+
+    runs: Runs
+    claims: Sequence[Claim]
+    gate: list[dict[str, float]] | None
+
+
+def gate_file(task: str) -> Path:
+    return RESULTS / task / "gate.json"
+
+
+def judge(task: str) -> Judged:
+    """The claims on the recorded runs of a task."""
+    runs, gate = store.load(RESULTS / task, METHODS), gate_file(task)
+    return Judged(runs, judge_all(runs, gate), gate_rows(gate) if gate.exists() else None)
+
+
+def claims_table(tasks: Mapping[str, Sequence[Claim]]) -> str:
+    """The verdicts as a Markdown table, the tasks side by side."""
+    rows = []
+    for same in zip(*tasks.values(), strict=True):
+        claim = same[0]
+        text = claim.text + (f" ({claim.note})" if claim.note else "")
+        cells = ["<br>".join([f"**{each.verdict}**", *map(str, each.parts)]) for each in same]
+        rows.append([claim.name, text, claim.where or "—", *cells])
+    return markdown(["", "claim", "in the paper", *(f"{t}: mean ± half the 95% interval" for t in tasks)], rows)
+
+
+def brief_claims(tasks: Mapping[str, Sequence[Claim]]) -> str:
+    """The verdicts with the bare numbers: of each part the mean, half the 95% interval and the seeds."""
+
+    def numbers(part: Part) -> str:
+        if part.estimate is None:
+            return "—"
+        return f"{interval(list(part.values.values()))} ({part.estimate.seeds})"
+
+    def cell(claim: Claim) -> str:
+        if all(part.verdict == MISSING for part in claim.parts):
+            return MISSING
+        return f"**{claim.verdict}**: " + "; ".join(map(numbers, claim.parts))
+
+    rows = []
+    for same in zip(*tasks.values(), strict=True):
+        what = "; ".join(dict.fromkeys(part.what for part in same[0].parts))
+        rows.append([f"{same[0].name} {same[0].text}", what, *map(cell, same)])
+    return markdown(["claim", "measured", *tasks], rows)
+
+
+def gate_table(rows: Sequence[dict[str, float]]) -> str:
+    """The measured gate by level as a Markdown table."""
+    return markdown(list(rows[0]), [[f"{v:.3f}" if v % 1 else f"{v:.0f}" for v in row.values()] for row in rows])
+
+
+def tuning_table(task: str) -> str:
+    """The runs with a learning rate that was asked for, all of them, by method."""
+    found: list[tuple[str, float, int, Mapping[str, Any]]] = [
+        (method, float(folder.name), seed, record)
+        for folder in TUNING.glob("*")
+        for method, seeds in store.load(folder / task, METHODS).items()
+        for seed, record in seeds.items()
+    ]
+    rows = [
+        [
+            method,
+            f"{rate:g}",
+            str(seed),
+            *(f"{record['final'][kind]:.3f}" for kind in KINDS),
+            f"{record['never_solved']:.3f}" if "never_solved" in record else "",
+            f"{record['tokens']['total'] / 1000:.0f}k" if "tokens" in record else "",
+        ]
+        for method, rate, seed, record in sorted(found, key=lambda each: (list(METHODS).index(each[0]), *each[1:3]))
+    ]
+    return markdown(["method", "learning rate", "seed", *KINDS, "never solved", "tokens"], rows)
+
+
+def machine_time(judged: Mapping[str, Judged]) -> str:
+    """How many runs are recorded, how long they took, on what."""
+    records = [r for found in judged.values() for seeds in found.runs.values() for r in seeds.values()]
+    hours = sum(r["wall_seconds"] for r in records) / 3600
+    places = [f"{r['cores']} cores of {r.get('cpu') or 'a processor not recorded'}" for r in records]
+    counts = ", ".join(f"{place} ({count})" for place, count in sorted(Counter(places).items()))
+    return f"{len(records)} runs, {hours:.1f} hours in all; on {counts}."
+
+
+def agreement(judged: Mapping[str, Judged]) -> str:
+    """How far the probabilities of actor and engine are apart, so whether both saw the same context."""
+    records = [
+        record["probs_diff_max"]
+        for found in judged.values()
+        for method, seeds in found.runs.items()
+        for record in seeds.values()
+        if method not in OTHER_CONTEXT and record.get("probs_diff_max")
+    ]
+    largest = {kind: max((r[kind] for r in records if kind in r), default=math.nan) for kind in ROWS}
+    each = " and ".join(f"{value:.1e} on {kind} rows" for kind, value in largest.items())
+    return (
+        f"max |p_rollout - p_actor|: {each} of the {len(records)} runs whose records hold it "
+        f"(without {' and '.join(OTHER_CONTEXT)}, where the two differ by design)."
+    )
+
+
+def results_page(judged: Mapping[str, Judged]) -> str:
+    """Everything that is recorded, by task."""
+
+    def sections() -> Iterator[str]:
+        yield "# Recorded runs"
+        yield f"Made by `{COMMAND}` from the JSON files in these folders. A test checks that it is up to date."
+        yield machine_time(judged)
+        for task, found in judged.items():
+            yield f"## {task}: {STEPS} steps, no hints at the test"
+            yield table(compare(found.runs))
+            if found.gate:
+                yield f"The gate by hint level (C10), of {task}'s base model:"
+                yield gate_table(found.gate)
+            yield "Learning rates, tried on a seed that is in no other table:"
+            yield tuning_table(task)
+        yield "## Claims"
+        yield "Means over seeds, runs of the same seed paired, with half the 95% t interval."
+        yield claims_table({task: found.claims for task, found in judged.items()})
+
+    return "\n\n".join(sections()) + "\n"
+
+
+def readme_block(judged: Mapping[str, Judged]) -> str:
+    """What README.md shows of the records."""
+    parts = []
+    for task, found in judged.items():
+        rows = compare({method: seeds for method, seeds in found.runs.items() if method in BRIEF})
+        parts.append(f"**{task}**\n\n{brief_table(rows)}")
+    parts += [brief_claims({task: found.claims for task, found in judged.items()})]
+    parts += [machine_time(judged), agreement(judged)]
+    return "\n\n".join(parts)
+
+
+def with_block(readme: str, block: str) -> str:
+    """The text with the block between `BEGIN` and `END`.
+
+    Raises:
+        ValueError: the text does not hold both lines once.
+    """
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+        raise ValueError(f"README.md: want the lines {BEGIN!r} and {END!r} once each, around the tables")
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{block}\n\n{END}{rest.split(END)[1]}"
+
+
+def pages() -> dict[Path, str]:
+    """The files that are made from the records, with what they should hold."""
+    judged = {task: judge(task) for task in TASKS}
+    readme = ROOT / "README.md"
+    return {
+        RESULTS / "README.md": results_page(judged),
+        readme: with_block(readme.read_text(encoding="utf-8"), readme_block(judged)),
+    }

@@ -1,0 +1,117 @@
+"""Recorded runs of an embedded task beside each other: one row a method, over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from sage.report.tables.cells import label
+from sage.support.intervals import estimate
+from sage.toy.embedded.series import UNTIMED
+from sage.toy.embedded.tasks import KINDS
+
+TOKENS = ("plain_accepted", "plain_discarded", "hinted_accepted", "hinted_discarded", "hint")
+
+MINUS_SAGE = "hard, minus SAGE (same seeds)"
+
+
+def interval(values: Sequence[float]) -> str:
+    """Mean and, from two values on, half the width of the 95% t interval over seeds."""
+    found = estimate(values)
+    if found is None:
+        return "missing"
+    return f"{found.mean:.3f}" + (f" ±{found.half_width:.3f}" if found.half_width is not None else "")
+
+
+def paired(row: Mapping[str, Any]) -> str:
+    """Accuracy on hard problems less SAGE's over the seeds of both, and how many those are."""
+    found = row["hard_minus_sage"]
+    return f"{interval(found)} ({len(found)})" if found else ""
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def total(record: Mapping[str, Any]) -> int:
+    """Tokens that a run generated."""
+    return record["tokens"]["total"]
+
+
+def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """One row a method, over its seeds.
+
+    Seconds are relative to the mean of GRPO's runs in the same series, where that was quiet; tokens beyond those of
+    GRPO's run of the same seed are relative to what SAGE's run adds; accuracy on hard problems is also given less that
+    of SAGE's run of the same seed.
+    """
+    rows = []
+    series: dict[str, list[Mapping[str, Any]]] = {}
+    grpo, sage = runs.get("grpo", {}), runs.get("sage", {})
+    for record in grpo.values():
+        if record["series"] not in UNTIMED:
+            series.setdefault(record["series"], []).append(record)
+    for method, seeds in runs.items():
+        own = [seeds[seed] for seed in sorted(seeds)]
+        tokens = [r["tokens"] for r in own if "tokens" in r]
+        row: dict[str, Any] = {"method": method, "seeds": sorted(seeds), "steps": sorted({r["steps"] for r in own})}
+        row |= {kind: [r["final"][kind] for r in own] for kind in KINDS}
+        for key in ("never_solved", "hint_usage_last_quarter"):
+            row[key] = [r[key] for r in own if key in r]
+        kinds = dict.fromkeys(kind for t in tokens for kind in t)  # a record holds those known when it was made
+        row["extra_tokens_relative_to_sage"] = [
+            (total(seeds[s]) - total(grpo[s])) / (total(sage[s]) - total(grpo[s]))
+            for s in sorted(seeds.keys() & grpo.keys() & sage.keys())
+            if tokens and total(sage[s]) != total(grpo[s])
+        ]
+        row["hard_minus_sage"] = [
+            seeds[s]["final"]["hard"] - sage[s]["final"]["hard"]
+            for s in sorted(seeds.keys() & sage.keys())
+            if method != "sage"
+        ]
+        row["tokens"] = {kind: fmean(t.get(kind, 0) for t in tokens) for kind in kinds}
+        for key, name in (("wall_seconds", "seconds"), ("step_seconds", "step_seconds")):
+            beside = [
+                (r[key], fmean(g[key] for g in series[r["series"]])) for r in own if r["series"] in series and key in r
+            ]
+            row[f"{name}_relative_to_grpo"] = [seconds / others for seconds, others in beside]
+        rows.append(row)
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison as a Markdown table."""
+    head = ["method", "seeds", "steps", *KINDS, MINUS_SAGE, "never solved", "hinted, last quarter", "tokens (k)"]
+    head += ["of them", "step time / GRPO", "run time / GRPO"]
+    lines = []
+    for row in rows:
+        tokens = row["tokens"]
+        cells = [row["method"], str(len(row["seeds"])), " / ".join(map(str, row["steps"]))]
+        cells += [interval(row[kind]) for kind in KINDS]
+        cells += [paired(row), interval(row["never_solved"]), interval(row["hint_usage_last_quarter"])]
+        cells += [f"{tokens['total'] / 1000:.0f}" if tokens else "missing"]
+        cells += [" / ".join(f"{tokens[kind] / 1000:.0f}" for kind in TOKENS) if tokens else "missing"]
+        cells += [interval(row["step_seconds_relative_to_grpo"]), interval(row["seconds_relative_to_grpo"])]
+        lines.append(cells)
+    return (
+        f"{markdown(head, lines)}\n\n"
+        "Accuracy without hints on 200 held-out problems of each kind; ± is half the 95% t interval over seeds.\n"
+        "Tokens: plain accepted / plain discarded / hinted accepted / hinted discarded / hint requests, thousands."
+    )
+
+
+def brief_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison for a reader in a hurry."""
+    lines = []
+    for row in rows:
+        name = row["method"]
+        cells = [f"{label(name)} (`{name}`)", str(len(row["seeds"])), *(interval(row[kind]) for kind in KINDS)]
+        cells += [paired(row)]
+        cells += [interval(row["never_solved"]) if row["never_solved"] else ""]
+        cells += [f"{row['tokens']['total'] / 1000:.0f}k" if row["tokens"] else ""]
+        extra = row["extra_tokens_relative_to_sage"]
+        lines.append([*cells, f"{fmean(extra):.2f}" if extra else ""])
+    return markdown(["method", "seeds", *KINDS, MINUS_SAGE, "never solved", "tokens", "extra tokens / SAGE's"], lines)

@@ -1,0 +1,218 @@
+"""The simulator: nothing is lost or invented, decisions are the worker's, and the engine keeps its clock."""
+
+import asyncio
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sage.planning.simulator.engine import Cluster, SimulatedEngine, StepTimes, VirtualLoop
+from sage.planning.simulator.measured import Measured, middle
+from sage.planning.simulator.simulate import Machine, earlier_visits, lower_bound, simulate
+from sage.planning.simulator.strategies import STRATEGIES, Kind, Request, same_decisions
+from sage.planning.simulator.world import Lengths, World
+
+RECORDED = Path(__file__).parents[2] / "benchmarks" / "results" / "rollout_schedule.json"
+TIMES = StepTimes(((1, 0.010), (8, 0.014), (32, 0.020)), 1e-5, 1e-4)
+WORLD = World(16, 4, 0.4, Lengths(30, 0.8, 120), Lengths(20, 0.5, 60))
+MACHINE = Machine(TIMES, 2, 16)
+EXACT = ("barrier-unresolved", "sage", "sage-priority")
+"""Algorithm 1, and no token more."""
+
+worlds = st.builds(
+    World,
+    prompts=st.integers(1, 20),
+    group_size=st.integers(1, 8),
+    collapse=st.floats(0, 1),
+    lengths=st.just(Lengths(20, 1.0, 200)),
+    hint_lengths=st.just(Lengths(20, 0.5, 60)),
+    rescue=st.floats(0, 1),
+    max_level=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+machines = st.builds(Machine, st.just(TIMES), st.integers(1, 4), st.integers(1, 40))
+
+
+def generate(requests, times=TIMES, slots=4, **options):
+    """Finish times of requests that are all there at the start, and the engine."""
+    loop = VirtualLoop()
+    engine = SimulatedEngine(loop, times, slots, **options)
+
+    async def one(request):
+        await engine.generate(request)
+        return loop.time()
+
+    async def run():
+        return await asyncio.gather(*map(one, requests))
+
+    try:
+        return loop.run_until_complete(run()), engine
+    finally:
+        loop.close()
+
+
+def request(tokens, context=10, kind=Kind.PLAIN, priority=0):
+    return Request(0, kind, 0, 0, context, tokens, priority)
+
+
+@settings(max_examples=20)
+@given(worlds, machines)
+def test_tokens_are_those_of_algorithm_1_and_no_schedule_beats_the_bound(world, machine):
+    bound = lower_bound(world, machine)
+    for name in EXACT:
+        result = simulate(world, STRATEGIES[name], machine)
+        assert sum(result.tokens.values()) == bound.tokens and result.wasted == 0
+        assert result.makespan >= bound.makespan * (1 - 1e-9)
+
+
+@settings(max_examples=15)
+@given(worlds, machines)
+@example(replace(WORLD, prompts=1, group_size=1), replace(MACHINE, engines=4))  # engines without a request
+def test_every_way_of_running_algorithm_1_takes_the_same_decisions(world, machine):
+    visits = simulate(world, STRATEGIES["sage"], machine).visits
+    for name in ("barrier-whole", "barrier-unresolved", "sage-patience", "sage-priority"):
+        assert same_decisions(simulate(world, STRATEGIES[name], machine).visits, visits), name
+
+
+def test_decisions_follow_from_the_outcomes():
+    for prompt, visit in enumerate(simulate(WORLD, STRATEGIES["sage"], MACHINE).visits):
+        tried = [group.level for group in visit.groups]
+        assert tried == list(range(min(WORLD.solved_from[prompt], WORLD.max_level) + 1))
+        assert visit.accepted.all_fail == (WORLD.solved_from[prompt] > WORLD.max_level)
+
+
+def test_the_collapse_rate_is_exact_and_levels_stay_from_visit_to_visit():
+    world = World(40, 4, 0.35, WORLD.lengths, WORLD.hint_lengths)
+    assert sum(level > 0 for level in world.solved_from) == 14
+    assert replace(world, visit=3).solved_from == world.solved_from
+    lengths = {replace(world, visit=v).tokens(0, 0, 0) for v in range(20)}
+    assert len(lengths) > 1
+    with pytest.raises(ValueError, match="collapse"):
+        replace(world, collapse=1.2)
+
+
+def test_the_seed_decides_everything():
+    first, again = (simulate(WORLD, STRATEGIES["sage-patience"], MACHINE) for _ in range(2))
+    assert (first.makespan, first.tokens, first.occupancy) == (again.makespan, again.tokens, again.occupancy)
+    assert simulate(replace(WORLD, seed=1), STRATEGIES["sage-patience"], MACHINE).makespan != first.makespan
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_time_scales_with_the_steps_and_is_all_accounted_for(name):
+    slow = StepTimes(tuple((b, 3 * t) for b, t in TIMES.decode), 3 * TIMES.prefill_token, 3 * TIMES.request)
+    result = simulate(WORLD, STRATEGIES[name], MACHINE)
+    assert simulate(WORLD, STRATEGIES[name], replace(MACHINE, times=slow)).makespan == pytest.approx(
+        3 * result.makespan
+    )
+    assert 0 < sum(result.shares.values()) <= 1 + 1e-9
+    flat = replace(MACHINE, times=StepTimes(((1, 0.01),), 0.0))
+    result = simulate(WORLD, STRATEGIES[name], flat)
+    slot_seconds = sum(result.occupancy) / 10 * result.makespan * flat.engines * flat.slots
+    assert slot_seconds == pytest.approx(0.01 * (sum(result.tokens.values()) + result.wasted))
+
+
+def test_more_failures_cost_more_and_the_whole_batch_most():
+    cost = [simulate(replace(WORLD, collapse=c), STRATEGIES["sage"], MACHINE) for c in (0.0, 0.25, 0.5, 1.0)]
+    assert [sum(r.tokens.values()) for r in cost] == sorted(sum(r.tokens.values()) for r in cost)
+    grpo = simulate(WORLD, STRATEGIES["grpo"], MACHINE)
+    assert cost[0].makespan == simulate(replace(WORLD, collapse=0.0), STRATEGIES["grpo"], MACHINE).makespan
+    whole = simulate(WORLD, STRATEGIES["barrier-whole"], MACHINE)
+    assert whole.tokens[Kind.REPEATED] > 0 and whole.makespan > 2 * grpo.makespan
+
+
+def test_patience_shortens_the_phase_for_tokens_that_are_counted():
+    ample = replace(MACHINE, slots=1000)
+    waits, early = (simulate(WORLD, STRATEGIES[name], ample) for name in ("sage", "sage-patience"))
+    assert early.makespan < waits.makespan
+    extra = sum(early.tokens.values()) + early.wasted - sum(waits.tokens.values())
+    assert extra >= 0 and early.tokens[Kind.PLAIN] == waits.tokens[Kind.PLAIN]
+
+
+def test_earlier_visits_make_the_plans():
+    plans = earlier_visits(WORLD, STRATEGIES["sage-light"], 2)
+    assert all(len(plan.levels) == 1 for plan in plans) and {plan.levels[0] for plan in plans} == {0, 1, 2}
+    plans = earlier_visits(WORLD, STRATEGIES["sage"], 1)
+    assert {plan.levels for plan in plans} == {(0, 1, 2, 3)} and {plan.number for plan in plans} == {1}
+    hard = max(range(16), key=lambda p: plans[p].last_level)
+    assert WORLD.solved_from[hard] == max(WORLD.solved_from)
+
+
+def test_an_engine_joins_at_step_ends_and_serves_in_order():
+    times = StepTimes(((1, 1.0), (2, 1.5)), 0.0)
+    done, _ = generate([request(2), request(4), request(1)], times, slots=2)
+    # two steps of 1.5 with both, the third request takes the free slot for one step, then one step alone
+    assert done == pytest.approx([3.0, 3.0 + 1.5 + 1.0, 4.5])
+    done, _ = generate([request(2), request(2), request(2, priority=-1)], times, slots=1)
+    assert done == pytest.approx([4.0, 6.0, 2.0])
+
+
+def test_reading_prompts_takes_time_and_is_bounded_per_step():
+    times = StepTimes(((1, 1.0),), 0.1)
+    assert generate([request(1, context=10)], times)[0] == pytest.approx([2.0])
+    done, _ = generate([request(1, context=10), request(1, context=10)], times, batched_tokens=15)
+    assert done == pytest.approx([2.0, 4.0])
+
+
+def test_step_times_are_linear_between_points():
+    assert TIMES.step(1) == 0.010 and TIMES.step(8) == 0.014 and TIMES.step(20) == pytest.approx(0.017)
+    assert TIMES.step(44) == pytest.approx(0.023)
+    shifted = [StepTimes(((1, 0.01 * k), (8, 0.02)), 1e-5 * k) for k in (1, 2, 9)]
+    assert middle(shifted).decode == ((1, 0.02), (8, 0.02)) and middle(shifted).prefill_token == 2e-5
+
+
+def test_an_aborted_request_leaves_its_slot_at_the_end_of_the_step():
+    loop = VirtualLoop()
+    engine = SimulatedEngine(loop, StepTimes(((1, 1.0),), 0.0), 1)
+
+    async def run():
+        doomed = asyncio.create_task(engine.generate(request(100)))
+        waiting = asyncio.create_task(engine.generate(request(2)))
+        await asyncio.sleep(4.5)
+        doomed.cancel()
+        await waiting
+        return loop.time()
+
+    assert loop.run_until_complete(run()) == pytest.approx(7.0)
+    assert engine.wasted == 5
+    loop.close()
+
+
+def test_requests_go_to_the_engine_with_the_fewest_in_flight():
+    loop = VirtualLoop()
+    engines = [SimulatedEngine(loop, TIMES, 8) for _ in range(3)]
+    cluster = Cluster(engines, random.Random(0))
+
+    async def run():
+        await asyncio.gather(*(cluster.generate(request(50)) for _ in range(12)))
+
+    loop.run_until_complete(run())
+    loop.close()
+    assert [max(running for _, running in engine.timeline) for engine in engines] == [4, 4, 4]
+
+
+def test_a_simulation_that_is_stuck_says_so():
+    loop = VirtualLoop()
+    with pytest.raises(RuntimeError, match="stuck"):
+        loop.run_until_complete(loop.create_future())
+    loop.close()
+
+
+@pytest.mark.parametrize("content", [None, "{}", "no json"])
+def test_a_file_that_is_no_measurement_is_named(tmp_path, content):
+    path = tmp_path / "measured.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=r"measured\.json"):
+        Measured.load(path)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_recorded_makespans_are_reproduced(name):
+    """Step times are measured apart from the makespans: nothing is fitted to them."""
+    recorded = Measured.load(RECORDED)
+    for collapse in recorded.collapses:
+        measured = recorded.measured(collapse, lambda record: record[name]["busy"])
+        assert recorded.simulated(collapse, name) == pytest.approx(measured, rel=0.15)
