@@ -220,7 +220,7 @@ class Watch(threading.Thread):
         """End after an error of the run itself."""
         cause = getattr(error, "cause", None) or error
         lost = isinstance(cause, (PartLost, BrokenStep, ray.exceptions.RayError))
-        self.end(in_one_line(error) if lost else in_one_line(error), LOST if lost else 1)
+        self.end(in_one_line(error), LOST if lost else 1)
 
     def _reports(self) -> list[bytes]:
         return sorted(_internal_kv_list(_key(""), namespace=_SPACE))

@@ -42,6 +42,7 @@ class _Socket:
 class Sender(BucketedWeightSender):
     """verl's sender with the engine's call at hand."""
 
+    socket: Any
     call: ray.ObjectRef | None = None
     """Of the transfer that is under way in this process; None on ranks that did not make the call."""
 
