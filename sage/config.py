@@ -36,7 +36,7 @@ class SageConfig:
     leak: str
     """``refuse`` or ``redact`` a hint that states the final answer."""
     verifier: str
-    """``math``, ``exact``, ``package.module:name`` or ``path/to/file.py:name`` of a `sage.grading.verifier.Verifier`."""
+    """``math``, ``exact``, ``package.module:name`` or ``path/to/file.py:name``: a `sage.grading.verifier.Verifier`."""
     prompts: str
     """``math`` or the path of a YAML file (see `sage.hints.prompts.PromptTemplates`)."""
     solved_key: str

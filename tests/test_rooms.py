@@ -11,8 +11,8 @@ ROOMS = ("support", "method", "grading", "hints", "config", "evaluation", "data"
 """In order: each imports itself and those before it. ``config`` is sage/config.py, the ``sage:`` block of a run."""
 FRAMEWORKS = {"verl", "vllm", "ray"}
 USES = {"sage/evaluation/generate.py": {"vllm"}}
-"""What imports a framework: the engine of an evaluation. Besides, sage/evaluation/checkpoints.py starts verl's model merger
-as a command, ``python -m verl.model_merger``, and imports nothing of it."""
+"""What imports one: the engine of an evaluation. Besides, sage/evaluation/checkpoints.py starts verl's model
+merger as a command, ``python -m verl.model_merger``, and imports nothing of it."""
 MODULES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "sage").rglob("*.py") if path.parent != ROOT / "sage")
 MODULES.append("sage/config.py")
 
@@ -38,7 +38,7 @@ def test_every_room_has_its_place_and_says_what_it_is_for():
     assert folders | {"config"} == set(ROOMS)
     for folder in folders:
         text = ast.get_docstring(ast.parse((ROOT / "sage" / folder / "__init__.py").read_text(encoding="utf-8")))
-        assert text and text.splitlines()[0].endswith((".", ":", ",")), f"sage/{folder}/__init__.py"
+        assert text and text.splitlines()[0].endswith("."), f"sage/{folder}/__init__.py"
 
 
 @pytest.mark.parametrize("path", MODULES)

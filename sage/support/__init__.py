@@ -1,2 +1,1 @@
-"""Helpers with nothing of SAGE in them: files written whole, intervals, processes, versions, objects named in a
-configuration."""
+"""Helpers with nothing of SAGE in them: files written whole, intervals, processes, versions, users' own classes."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sage.data.preparation import pipeline
+from tests.data import test_preparation
 from tests.data.test_preparation import dropped_of, good, manifest_of, rows_of, run, write_jsonl
-from tests.sage import test_preparation
 
 openr1 = test_preparation.openr1
 """The fixture."""
