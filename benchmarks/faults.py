@@ -4,10 +4,10 @@
     python benchmarks/faults.py --only "kill engine" "full disk: history"      some of them
     python benchmarks/faults.py --only none --moments 20                       the random moments only
 
-Each fault is injected into a run of the embedded world of its own: real Ray, verl and vLLM. A run that is
-not over after LIMIT seconds counts as hung. After a fault the run is resumed and the method's state is compared with a replay of the
-visits in its history. At the end one long run is ended at random moments, by SIGTERM and by SIGKILL of the driver in
-turns, and resumed each time: the prompts of each step have to be those of a run that nobody disturbed.
+Each fault is injected into a run of the embedded world of its own: real Ray, verl and vLLM. A run that is not over
+after LIMIT seconds counts as hung. Some are resumed, and the method's state is compared with a replay of the visits in
+the history. At the end one long run is ended at random moments, by SIGKILL and by SIGTERM of the driver in turns, and
+resumed each time: the prompts of each step have to be those of a run that nobody disturbed.
 """
 
 from __future__ import annotations

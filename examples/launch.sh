@@ -23,7 +23,7 @@ SETTINGS=(
   data.train_batch_size=128         # paper: batch of 128 prompts
   data.max_prompt_length=2048       # released; a hint has to fit in as well
   data.max_response_length=8192     # paper: main table (2048 elsewhere: run_hard_prompts.sh)
-  data.filter_overlong_prompts=True # released; a prompt over the limit would end the run
+  data.filter_overlong_prompts=True # released; longer prompts are left out, and verl says how many
 
   # Update
   actor_rollout_ref.actor.ppo_mini_batch_size=64 # paper: counted in prompts, so 2 updates a step

@@ -103,6 +103,14 @@ def check_model(config: DictConfig) -> None:
     for key, size in parallel.items():
         if shape.heads % size:
             raise ValueError(f"{key}={size} must divide the {shape.heads} attention heads of {path}")
+    if config.trainer.device == "cpu":  # on GPUs verl sends a tensor that exceeds the bucket by itself
+        key = "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes"
+        bucket, largest = rollout.checkpoint_engine.update_weights_bucket_megabytes, shape.vocabulary * shape.hidden * 4
+        if largest > bucket << 20:
+            raise ValueError(
+                f"{key}={bucket} cannot hold the embedding of {path}, {largest / (1 << 20):.0f} MB: set it to at least "
+                f"{-(-largest >> 20)}"
+            )
     if model_length(config) > shape.max_length:
         raise ValueError(
             f"prompts and responses of {model_length(config)} tokens exceed the {shape.max_length} that {path} takes: "
@@ -176,6 +184,31 @@ def check_validation_files(files: Iterable[str]) -> None:
         for column in ("prompt", "reward_model", "data_source"):
             if column not in names:
                 raise ValueError(f"data.val_files: {file} has no column {column!r}, only {', '.join(names)}")
+
+
+def check_prompt_lengths(config: DictConfig, files: Iterable[str]) -> None:
+    """That every prompt fits; verl would cut one that does not on its left, where the problem begins.
+
+    With ``data.filter_overlong_prompts=true`` verl leaves such rows out and says how many; this is then not asked.
+    """
+    if config.data.filter_overlong_prompts:
+        return
+    from verl.utils import hf_tokenizer
+
+    from recipe.sage.encoding import encode_messages
+
+    tokenizer, options = hf_tokenizer(config.actor_rollout_ref.model.path), config.data.apply_chat_template_kwargs or {}
+    limit = config.actor_rollout_ref.rollout.prompt_length
+    for file in files:
+        rows = pq.read_table(file, columns=["prompt"])["prompt"].to_pylist()
+        lengths = [len(encode_messages(tokenizer, prompt, options)) for prompt in rows]
+        over = [row for row, length in enumerate(lengths) if length > limit]
+        if over:
+            raise ValueError(
+                f"{file}: {len(over)} prompts are longer than data.max_prompt_length={limit} tokens, the first in row "
+                f"{over[0]} with {lengths[over[0]]}: set data.filter_overlong_prompts=true to leave them out, or raise "
+                "the limit"
+            )
 
 
 def check_machine(config: DictConfig, environ: Mapping[str, str]) -> list[str]:

@@ -22,6 +22,7 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 
 from recipe.sage.checks import check_machine, model_length, rollout_gpus
+from recipe.sage.resume import check_resume
 from recipe.sage.settings import check_run, describe_run, validation_files
 from sage.config import SageConfig
 from sage.data.training import DataReport
@@ -216,6 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"This run would be refused: {error}")
         return 1
     print(describe_run(config, sage, report))
+    print(check_resume(config, report.prompt_ids))
     print(describe_steps(config, sage, report))
     try:
         shape = load_shape(config.actor_rollout_ref.model.path)

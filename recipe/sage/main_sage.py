@@ -18,8 +18,9 @@ from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
 from recipe.sage import watch
-from recipe.sage.checks import check_machine
-from recipe.sage.settings import check_run, describe_run
+from recipe.sage.checks import check_machine, check_prompt_lengths
+from recipe.sage.resume import check_resume, data_digest
+from recipe.sage.settings import check_run, describe_run, training_files, validation_files
 from sage.method.state import SETUP_FILE
 from sage.support.processes import adopt_orphans
 from sage.support.versions import installed
@@ -78,8 +79,8 @@ def make_paths_absolute(config: DictConfig) -> None:
     config.trainer.default_local_dir = os.path.abspath(config.trainer.default_local_dir)  # to be made
 
 
-def write_setup(config: DictConfig) -> None:
-    """Keep the configuration and the versions of packages beside the run's history, for the report.
+def write_setup(config: DictConfig, prompts: str) -> None:
+    """Keep the configuration, the versions of packages and the digest of the training prompts beside the run's history, for the report.
 
     Environment variables are left out: there may be keys among them.
     """
@@ -90,7 +91,7 @@ def write_setup(config: DictConfig) -> None:
     folder = Path(config.trainer.default_local_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"config": kept, "versions": versions}, indent=1)
+        text = json.dumps({"config": kept, "versions": versions, "prompts": prompts}, indent=1)
         (folder / SETUP_FILE).write_text(text + "\n", encoding="utf-8")
     except OSError as error:  # the run itself may be on other machines
         print(f"SAGE: {SETUP_FILE} is not kept: {error}", flush=True)
@@ -101,14 +102,16 @@ def main(config: DictConfig) -> None:
     """Check the run, say what it will do, and hand it to verl, which joins the Ray cluster of RAY_ADDRESS if set."""
     auto_set_device(config)
     sage, report = check_run(config)
+    begin = check_resume(config, report.prompt_ids)
+    check_prompt_lengths(config, [*training_files(config), *validation_files(config)])
     if problems := check_machine(config, os.environ):
         raise ValueError("; ".join(problems))
     validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
-    print(describe_run(config, sage, report), flush=True)
+    print(describe_run(config, sage, report), begin, sep="\n", flush=True)
     make_paths_absolute(config)
     forward_environment(config, os.environ)
     name_metrics_file(config, os.environ)
-    write_setup(config)
+    write_setup(config, data_digest(report.prompt_ids))
     run_watched(config, sage.stall_limit)
 
 

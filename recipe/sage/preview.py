@@ -105,7 +105,9 @@ class Preview:
         lines = [f"== all {len(rows)} rows"]
         for kind, values in lengths.items():
             over = sum(value > self.limit(kind) for value in values)
-            what = effect.get(kind, "end the run unless data.filter_overlong_prompts=true")
+            what = effect.get(
+                kind, "verl leaves out with data.filter_overlong_prompts=true, and the run refuses otherwise"
+            )
             lines.append(
                 f"-- {kind}: {len(values)} rows, median {sorted(values)[len(values) // 2]}, longest {max(values)} of "
                 f"at most {self.limit(kind)} tokens; {over} too long{f', which {what}' if over else ''}"

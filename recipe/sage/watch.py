@@ -27,6 +27,7 @@ import ray
 from ray._private.state import actors
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_list, _internal_kv_put
 
+from recipe.sage.resume import LATEST
 from sage.method.records import Skip
 
 LOST = 75
@@ -40,7 +41,6 @@ HEALTH_SECONDS = 2.0
 LOG_BYTES = 1 << 20
 NO_ERROR = "its log has no error, so it was most likely killed, for example for want of memory"
 _SPACE = "sage"
-_LATEST = "latest_checkpointed_iteration.txt"
 _counted: dict[str, float] = {}
 
 
@@ -167,7 +167,7 @@ def last_error(pid: int) -> str:
 def run_in_words(folder: Path) -> str:
     """What remains of the run, and how to resume it."""
     try:
-        step = (folder / _LATEST).read_text().strip()
+        step = (folder / LATEST).read_text().strip()
     except OSError:
         return "There is no checkpoint yet: the same command starts it afresh"
     return f"The same command resumes it from {folder / f'global_step_{step}'}"

@@ -46,12 +46,12 @@ def test_paths_that_exist_here_become_absolute_and_names_stay(data, monkeypatch)
 def test_the_setup_is_kept_without_environment_variables(data, tmp_path, capsys):
     run = changed(data, f"trainer.default_local_dir={tmp_path}/run")
     forward_environment(run, {"PYTHONPATH": "/secret"})
-    write_setup(run)
+    write_setup(run, "digest")
     text = (tmp_path / "run/sage_setup.json").read_text()
     kept = json.loads(text)
     assert kept["config"]["sage"]["schedule"] == "sage" and "/secret" not in text
     assert kept["versions"]["verl"] == "0.9.1" and "torch" in kept["versions"]
     (tmp_path / "file").touch()
     run.trainer.default_local_dir = f"{tmp_path}/file/run"
-    write_setup(run)
+    write_setup(run, "digest")
     assert "sage_setup.json is not kept" in capsys.readouterr().out
