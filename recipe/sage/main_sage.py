@@ -80,7 +80,7 @@ def make_paths_absolute(config: DictConfig) -> None:
 
 
 def write_setup(config: DictConfig, prompts: str) -> None:
-    """Keep the configuration, the versions of packages and the digest of the training prompts beside the run's history, for the report.
+    """Keep the configuration, the versions of packages and the digest of the training prompts beside the history.
 
     Environment variables are left out: there may be keys among them.
     """

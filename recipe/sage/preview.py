@@ -105,9 +105,7 @@ class Preview:
         lines = [f"== all {len(rows)} rows"]
         for kind, values in lengths.items():
             over = sum(value > self.limit(kind) for value in values)
-            what = effect.get(
-                kind, "verl leaves out with data.filter_overlong_prompts=true, and the run refuses otherwise"
-            )
+            what = effect.get(kind, "data.filter_overlong_prompts=true leaves out; else the run is refused")
             lines.append(
                 f"-- {kind}: {len(values)} rows, median {sorted(values)[len(values) // 2]}, longest {max(values)} of "
                 f"at most {self.limit(kind)} tokens; {over} too long{f', which {what}' if over else ''}"

@@ -44,8 +44,8 @@ def checkpoint_to_resume(config: DictConfig) -> Path | None:
     step = (folder / LATEST).read_text().strip()
     if not (folder / f"global_step_{step}").is_dir():
         raise ValueError(
-            f"{folder / LATEST} names step {step or '(none)'}, but {folder} has no such checkpoint: write the number of "
-            "one that is there into the file, or set trainer.resume_mode=disable"
+            f"{folder / LATEST} names step {step or '(none)'}, but {folder} has no such checkpoint: write the number "
+            "of one that is there into the file, or set trainer.resume_mode=disable"
         )
     return folder / f"global_step_{step}"
 

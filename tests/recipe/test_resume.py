@@ -1,0 +1,54 @@
+"""Whether a run resumes, from where, and on which prompts."""
+
+import json
+
+import pytest
+from omegaconf import OmegaConf
+
+from recipe.sage.resume import check_resume, data_digest
+from sage.method.state import SETUP_FILE
+
+
+def run(folder, mode="auto", path=None):
+    trainer = {"resume_mode": mode, "resume_from_path": path, "default_local_dir": str(folder)}
+    return OmegaConf.create({"trainer": trainer})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "global_step_4").mkdir()
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("4")
+    (tmp_path / SETUP_FILE).write_text(json.dumps({"prompts": data_digest(["a", "b"])}))
+    return tmp_path
+
+
+def test_a_run_says_where_it_begins(folder, tmp_path):
+    assert "from scratch" in check_resume(run(tmp_path / "new"), ["a"])
+    assert "from scratch" in check_resume(run(folder, "disable"), ["a"])
+    assert check_resume(run(folder), ["b", "a"]).endswith(f"resumes from {folder}/global_step_4")
+
+
+def test_other_training_prompts_are_refused_or_announced(folder):
+    with pytest.raises(ValueError, match=r"other prompts than .*global_step_4 .*default_local_dir"):
+        check_resume(run(folder), ["a", "c"])
+    assert "OTHER training prompts" in check_resume(run(folder, "resume_path", f"{folder}/global_step_4"), ["c"])
+
+
+@pytest.mark.parametrize(
+    "mode, path, message",
+    [
+        ("sometimes", None, "must be auto, disable or resume_path"),
+        ("auto", "x/global_step_1", "has no effect without trainer.resume_mode=resume_path"),
+        ("resume_path", None, "name an existing folder"),
+        ("resume_path", "nowhere/global_step_1", "name an existing folder"),
+    ],
+)
+def test_half_a_wish_to_resume_is_refused(folder, mode, path, message):
+    with pytest.raises(ValueError, match=message):
+        check_resume(run(folder, mode, path), ["a"])
+
+
+def test_a_missing_checkpoint_is_named(folder):
+    (folder / "latest_checkpointed_iteration.txt").write_text("6")
+    with pytest.raises(ValueError, match=r"names step 6, but .* has no such checkpoint"):
+        check_resume(run(folder), ["a", "b"])

@@ -1,0 +1,52 @@
+"""When a run is given up, and what is said then; the processes themselves are in tests/e2e/test_faults.py."""
+
+import time
+
+import pytest
+import ray
+
+from recipe.sage import watch
+from sage.method.records import Skip, SkipReason
+
+LOST = [Skip(SkipReason.ROLLOUT_ERROR, "EngineDeadError: gone")] * 5
+
+
+@pytest.fixture
+def alive(monkeypatch):
+    monkeypatch.setattr(watch, "dead_part", lambda: None)
+
+
+def test_a_single_lost_prompt_is_skipped_and_a_quarter_of_a_step_may_be(alive):
+    watch.check_step(16, LOST[:1], 0.25)
+    watch.check_step(16, LOST[:4], 0.25)
+    watch.check_step(0, [], 0.25)
+
+
+def test_a_step_that_lost_more_is_not_trained_on_and_names_the_commonest_error(alive):
+    other = Skip(SkipReason.VERIFIER_ERROR, "ValueError: once")
+    with pytest.raises(watch.BrokenStep, match=r"6 of 16 prompts .*sage.max_lost=0.25.* EngineDeadError: gone"):
+        watch.check_step(16, [other, *LOST], 0.25)
+
+
+def test_no_step_is_trained_on_once_a_part_has_died_whatever_it_lost(monkeypatch):
+    monkeypatch.setattr(watch, "dead_part", lambda: "the engine at a:1 is dead")
+    with pytest.raises(watch.PartLost, match="the engine at a:1"):
+        watch.check_step(16, [], 0.25)
+
+
+def test_an_error_that_came_through_ray_is_one_line_with_its_cause():
+    error = ray.exceptions.RayTaskError("f", "a long\ntraceback", ValueError("two\nlines"))
+    assert watch.in_one_line(error) == "ValueError: two lines"
+
+
+@pytest.mark.parametrize("silent, phase, ends", [(5, "update", False), (11, "update", True), (11, "start-up", False)])
+def test_a_phase_without_progress_ends_the_run_after_the_limit_and_start_up_after_four(tmp_path, silent, phase, ends):
+    guard = watch.Watch(10, tmp_path)
+    guard.phase, guard._since = phase, time.monotonic() - silent
+    assert (guard._why_end() is not None) == ends
+
+
+def test_the_last_sentence_names_the_checkpoint_to_resume_from(tmp_path):
+    assert "no checkpoint yet" in watch.run_in_words(tmp_path)
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("40")
+    assert str(tmp_path / "global_step_40") in watch.run_in_words(tmp_path)
