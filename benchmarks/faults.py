@@ -43,7 +43,7 @@ PROCESSES = {
     "rollout worker": "ray::SageRolloutWork",
     "reward worker": "ray::RewardLoopWork",
     "actor": "ray::WorkerDict",
-    "trainer": "ray::SageTaskRunner",
+    "trainer": "ray::TaskRunnerV1",
     "queue's controller": "ray::TransferQueueC",
     "queue's storage": "ray::SimpleStorageU",
     "load balancer": "ray::GlobalRequestL",
@@ -206,15 +206,15 @@ def ended(fault: str, run: Run, since: float) -> Outcome:
     return Outcome(fault, how, round(seconds, 1), status, run.sentence(), run.left())
 
 
-def resume(run: Run, data: Path, *overrides: str) -> str:
+def resume(folder: Path, data: Path, *overrides: str) -> str:
     """Resume to the last step; what the state says against a replay of the history."""
-    for file in run.folder.glob("fault.*"):
+    for file in folder.glob("fault.*"):
         file.unlink()
-    again = Run(run.folder, data, *overrides)
+    again = Run(folder, data, *overrides)
     status = again.wait(900)
     if status != 0:
         return f"status {status}: {again.sentence()}"
-    return f"from step {min(again.steps())}, {replayed(run.folder)}"
+    return f"from step {min(again.steps())}, {replayed(folder)}"
 
 
 def history_of(folder: Path) -> list[dict]:
@@ -301,7 +301,7 @@ def injected(fault: str, inject: Callable[[Run], None], folder: Path, data: Path
     inject(run)
     outcome = ended(fault, run, time.monotonic())
     if outcome.ended == "by itself" and fault in RESUMED:
-        outcome.resumed = resume(run, data, *overrides)
+        outcome.resumed = resume(folder, data, *overrides)
     elif outcome.ended == "finished":
         outcome.resumed = f"not needed, {replayed(folder)}"
     return outcome
@@ -320,7 +320,7 @@ def full_disk(what: str, folder: Path, data: Path) -> Outcome:
         outcome = ended(name, run, time.monotonic())
         (disk / "filler").unlink()
         if what != "history" and outcome.ended == "by itself":
-            outcome.resumed = resume(run, data)
+            outcome.resumed = resume(at, data)
         return outcome
 
 

@@ -22,7 +22,6 @@ from verl.workers.utils.losses import ppo_loss
 from recipe.sage import channel
 from recipe.sage.dead_groups import DeadGroups
 from recipe.sage.rollout import make_cancellable
-from sage.method.records import SkipReason
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 G, VOCABULARY = 4, 11
@@ -157,16 +156,18 @@ async def put_row(key, turns, error=None):
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_a_group_of_which_a_row_cannot_be_stored_leaves_nothing_in_the_queue(queue, failing):
+    skip = Skip(SkipReason.ROLLOUT_ERROR, "ActorDiedError: a: b")
+
     async def publish(error):
         rows = {f"u_{i}_0": put_row(f"u_{i}_0", 3 * i, error if i == failing else None) for i in range(3)}
-        await channel.publish("u", SkipReason.ROLLOUT_ERROR, rows)
+        await channel.publish("u", skip, rows)
 
     with pytest.raises(ConnectionError, match="storage unit"):
         asyncio.run(publish(ConnectionError("storage unit gone")))
     assert not tq.kv_list("train").get("train") and channel.collect(["u"]) == {}
     asyncio.run(publish(None))
     assert set(tq.kv_list("train")["train"]) == {"u_0_0", "u_1_0", "u_2_0"}
-    assert channel.collect(["u", "v"]) == {"u": SkipReason.ROLLOUT_ERROR} and channel.collect(["u"]) == {}
+    assert channel.collect(["u", "v"]) == {"u": skip} and channel.collect(["u"]) == {}
     tq.kv_clear(keys=["u_0_0", "u_1_0", "u_2_0"], partition_id="train")
 
 

@@ -144,7 +144,7 @@ def test_a_reward_function_that_raises_skips_the_prompt(make):
         raise rollout.VerifierError("it raised")
 
     worker._run_agent_loop = fail
-    assert worker.visit() is SkipReason.VERIFIER_ERROR
+    assert worker.visit().reason is SkipReason.VERIFIER_ERROR
 
 
 def test_a_prompt_whose_visit_fails_is_not_waited_for(make, monkeypatch):

@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -205,6 +206,8 @@ def test_a_dispatched_prompt_without_an_outcome_is_a_counted_error(monkeypatch):
     trainer = SageTrainer.__new__(SageTrainer)
     trainer.dispatched, trainer.step_visits, trainer.step_skips = {"a", "b", "c"}, [], []
     trainer.skips_dead_groups, trainer.store = False, StateStore(Grpo(3, 2))
+    trainer.sage = SimpleNamespace(max_lost=0.5)
+    monkeypatch.setattr("recipe.sage.watch.dead_part", lambda: None)
     monkeypatch.setattr(trainer, "_waiting", lambda: {"c"}, raising=False)
     monkeypatch.setattr("recipe.sage.channel.collect", lambda uids: {"a": visit} if uids == {"a", "b"} else {})
     prompts = torch.nested.nested_tensor([torch.ones(3), torch.ones(3)], layout=torch.jagged)
