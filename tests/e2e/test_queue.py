@@ -22,6 +22,7 @@ from verl.workers.utils.losses import ppo_loss
 from recipe.sage import channel
 from recipe.sage.dead_groups import DeadGroups
 from recipe.sage.rollout import make_cancellable
+from sage.method.records import Skip, SkipReason
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 G, VOCABULARY = 4, 11

@@ -65,5 +65,6 @@ def test_the_preview_shows_what_the_model_reads(tmp_path, monkeypatch, capsys):
     ids = encode_messages(tokenizer, row["prompt"], {})
     assert tokenizer.decode(ids) == rendered and int(length.split()[0]) == len(ids), "as the rollout worker encodes it"
     assert (
-        "== all 20 rows" in text and "20 too long, which end the run unless data.filter_overlong_prompts=true" in text
+        "== all 20 rows" in text
+        and "20 too long, which data.filter_overlong_prompts=true leaves out; else the run is refused" in text
     )

@@ -40,7 +40,10 @@ def test_an_error_that_came_through_ray_is_one_line_with_its_cause():
 
 
 @pytest.mark.parametrize("silent, phase, ends", [(5, "update", False), (11, "update", True), (11, "start-up", False)])
-def test_a_phase_without_progress_ends_the_run_after_the_limit_and_start_up_after_four(tmp_path, silent, phase, ends):
+def test_a_phase_without_progress_ends_the_run_after_the_limit_and_start_up_after_four(
+    tmp_path, monkeypatch, silent, phase, ends
+):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     guard = watch.Watch(10, tmp_path)
     guard.phase, guard._since = phase, time.monotonic() - silent
     assert (guard._why_end() is not None) == ends
