@@ -28,9 +28,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import groupby
 from pathlib import Path
 
 import psutil
+
+from sage.method.schedule import Sage
+from sage.method.state import HISTORY_FILE, LATEST_FILE, StateStore
+from sage.report.history import read_history
+from sage.toy.embedded.build_data import build
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 300.0
@@ -131,16 +137,15 @@ class Run:
             self.process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     def steps(self) -> list[int]:
-        """Steps whose metrics are written."""
-        if not self.metrics.exists():
-            return []
-        return [json.loads(line)["step"] for line in self.metrics.read_text().splitlines()]
+        """Steps whose metrics are written; not of a line that is being written."""
+        lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
+        return [json.loads(line)["step"] for line in lines if line.endswith("\n")]
 
-    def wait_for_step(self, step: int, limit: float = 600.0) -> bool:
-        """Whether the run reached the end of this step."""
+    def wait_for_step(self, step: int = 1, limit: float = 600.0) -> bool:
+        """Whether the run, from scratch or resumed, reached the end of this step or a later one."""
         until = time.monotonic() + limit
         while self.process.poll() is None and time.monotonic() < until:
-            if step == 0 or step in self.steps():
+            if any(reached >= step for reached in self.steps()):
                 return True
             time.sleep(0.2)
         return False
@@ -217,29 +222,19 @@ def resume(folder: Path, data: Path, *overrides: str) -> str:
     return f"from step {min(again.steps())}, {replayed(folder)}"
 
 
-def history_of(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "sage_history.jsonl").read_text().splitlines()]
-
-
 def replayed(folder: Path) -> str:
     """Whether the last checkpoint's state is what the visits in the history give."""
-    from sage.method.records import Visit
-    from sage.method.schedule import Sage
-    from sage.method.state import StateStore
-
-    lines = history_of(folder)
     store, saved = StateStore(Sage(3)), StateStore(Sage(3))
-    for step in sorted({line["step"] for line in lines}):
-        store.update([Visit.from_json(json.dumps(line)) for line in lines if line["step"] == step], step)
-    last = (folder / "latest_checkpointed_iteration.txt").read_text().strip()
-    saved.load(folder / f"global_step_{last}" / "sage_state.parquet")
+    for step, entries in groupby(read_history(folder / HISTORY_FILE), key=lambda entry: entry.step):
+        store.update([entry.visit for entry in entries], step)
+    saved.load(folder / f"global_step_{(folder / LATEST_FILE).read_text().strip()}" / "sage_state.parquet")
     return "state equal to a replay" if saved.prompts == store.prompts else "STATE DIFFERS from a replay"
 
 
 def prompts_by_step(folder: Path) -> dict[int, list[str]]:
     steps: dict[int, list[str]] = {}
-    for line in history_of(folder):
-        steps.setdefault(line["step"], []).append(line["prompt_id"])
+    for entry in read_history(folder / HISTORY_FILE):
+        steps.setdefault(entry.step, []).append(entry.visit.prompt_id)
     return {step: sorted(ids) for step, ids in steps.items()}
 
 
@@ -327,7 +322,7 @@ def full_disk(what: str, folder: Path, data: Path) -> Outcome:
 def truncated(what: str, pattern: str, folder: Path, data: Path, finished: Path) -> Outcome:
     """A resume from a file that was cut in half."""
     shutil.copytree(finished, folder)
-    last = (folder / "latest_checkpointed_iteration.txt").read_text().strip()
+    last = (folder / LATEST_FILE).read_text().strip()
     (victim, *_) = sorted(folder.glob(pattern.format(last=last)))
     os.truncate(victim, victim.stat().st_size // 2)
     since = time.monotonic()
@@ -341,22 +336,18 @@ def truncated(what: str, pattern: str, folder: Path, data: Path, finished: Path)
 def moments(count: int, folder: Path, data: Path, seed: int) -> Outcome:
     """End one run at random moments and resume it; compare with a run that nobody disturbed."""
     draw, steps, since = random.Random(seed), 2 * count, time.monotonic()
-    equal, left = 0, []
+    left: list[str] = []
     for index in range(count):
         run = Run(folder / "run", data, steps=steps)
         if index % 4 == 3:
             time.sleep(draw.uniform(1, 40))  # anywhere in the start-up
         else:
-            run.wait_for_step(0)
-            while not run.steps() and run.process.is_running():
-                time.sleep(0.2)
+            run.wait_for_step()
             time.sleep(draw.uniform(0, 15))
         run.process.send_signal(signal.SIGTERM if index % 2 else signal.SIGKILL)
         status = run.wait(120)
         left += run.left()
         print(f"  moment {index + 1}: steps {run.steps()}, status {status}", flush=True)
-        if (folder / "run" / "latest_checkpointed_iteration.txt").exists():
-            equal += status is not None
     last = Run(folder / "run", data, steps=steps)
     status = last.wait(1800)
     still = Run(folder / "undisturbed", data, steps=steps)
@@ -376,8 +367,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="keep the runs' folders and logs here")
     args = parser.parse_args()
-    from sage.toy.embedded.build_data import build
-
     folder = (args.folder or Path(tempfile.mkdtemp(prefix="faults"))).resolve()
     data = folder / "data"
     build(data, seed=0, train={"easy": 32, "medium": 32, "hard": 256}, test=4)
@@ -394,7 +383,7 @@ def main() -> None:
     for what in ("checkpoint", "history", "metrics"):
         cases[f"full disk: {what}"] = lambda at, w=what: full_disk(w, at, data)
     files = {"checkpoint": "global_step_{last}/actor/model*", "state": "global_step_{last}/sage_state.parquet"}
-    for what, pattern in (files | {"history": "sage_history.jsonl"}).items():
+    for what, pattern in (files | {"history": HISTORY_FILE}).items():
         cases[f"truncated {what}"] = lambda at, w=what, p=pattern: truncated(w, p, at, data, folder / "finished")
     wanted = args.only or list(cases)
     if unknown := set(wanted) - set(cases) - {"none"}:

@@ -212,12 +212,13 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"  {key}={value}")
     try:
         sage, report = check_run(config)
+        begin = check_resume(config, report.prompt_ids)
         validate_config(config, need_reference_policy(config), need_critic(config))
     except (ValueError, AssertionError) as error:
         print(f"This run would be refused: {error}")
         return 1
     print(describe_run(config, sage, report))
-    print(check_resume(config, report.prompt_ids))
+    print(begin)
     print(describe_steps(config, sage, report))
     try:
         shape = load_shape(config.actor_rollout_ref.model.path)

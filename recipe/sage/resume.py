@@ -9,9 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sage.method.state import SETUP_FILE
-
-LATEST = "latest_checkpointed_iteration.txt"
+from sage.method.state import LATEST_FILE, SETUP_FILE
 
 
 def data_digest(prompt_ids: Collection[str]) -> str:
@@ -39,13 +37,13 @@ def checkpoint_to_resume(config: DictConfig) -> Path | None:
                 f"trainer.resume_from_path={path} is no checkpoint: name an existing folder .../global_step_N"
             )
         return Path(path)
-    if not (folder / LATEST).is_file():
+    if not (folder / LATEST_FILE).is_file():
         return None
-    step = (folder / LATEST).read_text().strip()
+    step = (folder / LATEST_FILE).read_text().strip()
     if not (folder / f"global_step_{step}").is_dir():
         raise ValueError(
-            f"{folder / LATEST} names step {step or '(none)'}, but {folder} has no such checkpoint: write the number "
-            "of one that is there into the file, or set trainer.resume_mode=disable"
+            f"{folder / LATEST_FILE} names step {step or '(none)'}, but {folder} has no such checkpoint: write the "
+            "number of one that is there into the file, or set trainer.resume_mode=disable"
         )
     return folder / f"global_step_{step}"
 

@@ -196,7 +196,7 @@ class SageHooks(PPOTrainer):
         """What became of the prompts that have left the queue.
 
         Raises:
-            BrokenStep: a part of the run is dead, or too many prompts were lost.
+            PartLost, BrokenStep: as `watch.check_step`.
         """
         gone = self.dispatched - self._waiting()
         outcomes = channel.collect(gone)

@@ -27,8 +27,8 @@ import ray
 from ray._private.state import actors
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_list, _internal_kv_put
 
-from recipe.sage.resume import LATEST
 from sage.method.records import Skip
+from sage.method.state import LATEST_FILE
 
 LOST = 75
 """Exit status (EX_TEMPFAIL) of a run that lost a part of itself: started again, it resumes from its checkpoint."""
@@ -65,9 +65,9 @@ def _get(name: str, default: object) -> object:
     return default if value is None else json.loads(value)
 
 
-def enter(phase: str, step: int = 0, progress: int = 0) -> None:
-    """The trainer is in this phase of this step, and has come this far in it; any change counts as progress."""
-    _put("phase", [phase, step, progress])
+def enter(phase: str, step: int = 0) -> None:
+    """The trainer is in this phase of this step; each new one counts as progress."""
+    _put("phase", [phase, step])
 
 
 def name_engines(addresses: Sequence[str]) -> None:
@@ -105,14 +105,15 @@ def check_step(prompts: int, skips: Sequence[Skip], max_lost: float) -> None:
         max_lost: ``sage.max_lost``.
 
     Raises:
-        BrokenStep: a part of the run is dead, or more than that share of the prompts is lost.
+        PartLost: a process that the run needs is dead.
+        BrokenStep: more than that share of the prompts is lost.
     """
     if part := dead_part():
         raise PartLost(part)
     if skips and len(skips) > max_lost * prompts:
-        errors = Counter(skip.error for skip in skips).most_common(1)
+        ((error, _),) = Counter(skip.error for skip in skips).most_common(1)
         raise BrokenStep(
-            f"{len(skips)} of {prompts} prompts were lost (sage.max_lost={max_lost}), most of them by: {errors[0][0]}"
+            f"{len(skips)} of {prompts} prompts were lost (sage.max_lost={max_lost}), most of them by: {error}"
         )
 
 
@@ -167,7 +168,7 @@ def last_error(pid: int) -> str:
 def run_in_words(folder: Path) -> str:
     """What remains of the run, and how to resume it."""
     try:
-        step = (folder / LATEST).read_text().strip()
+        step = (folder / LATEST_FILE).read_text().strip()
     except OSError:
         return "There is no checkpoint yet: the same command starts it afresh"
     return f"The same command resumes it from {folder / f'global_step_{step}'}"
@@ -202,10 +203,11 @@ class Watch(threading.Thread):
     def _why_end(self) -> str | None:
         """Why the run cannot go on, None if it can."""
         if ray.is_initialized():
-            reports = [(key, _internal_kv_get(key, namespace=_SPACE)) for key in self._reports()]
+            keys = sorted(_internal_kv_list(_key(""), namespace=_SPACE))
+            reports = [(key, _internal_kv_get(key, namespace=_SPACE)) for key in keys]
             if reports != self._seen:
                 self._seen, self._since = reports, time.monotonic()
-            self.phase, self.step, _ = _get("phase", [START_UP, 0, 0])  # type: ignore[misc]
+            self.phase, self.step = _get("phase", [START_UP, 0])  # type: ignore[misc]
             if self.phase == DONE:
                 self.stop()
                 return None
@@ -221,9 +223,6 @@ class Watch(threading.Thread):
         cause = getattr(error, "cause", None) or error
         lost = isinstance(cause, (PartLost, BrokenStep, ray.exceptions.RayError))
         self.end(in_one_line(error), LOST if lost else 1)
-
-    def _reports(self) -> list[bytes]:
-        return sorted(_internal_kv_list(_key(""), namespace=_SPACE))
 
     def end(self, reason: str, status: int) -> None:
         """Say why, stop whatever this process started, and exit.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sage.evaluation.scores import selection_score
+from sage.method.state import LATEST_FILE
 
 MERGED_FROM = "merged_from.json"
 
@@ -74,7 +75,7 @@ def find_checkpoints(run: Path) -> tuple[list[Checkpoint], list[str]]:
     Raises:
         ValueError: there is none.
     """
-    latest = run / "latest_checkpointed_iteration.txt"
+    latest = run / LATEST_FILE
     last = int(latest.read_text()) if latest.is_file() else None
     found, skipped = [], []
     for path in run.glob("global_step_*"):

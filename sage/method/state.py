@@ -25,6 +25,8 @@ VERSION = 2
 HISTORY_FILE = "sage_history.jsonl"
 SETUP_FILE = "sage_setup.json"
 """Configuration and package versions of a run's last start (recipe/sage/main_sage.py)."""
+LATEST_FILE = "latest_checkpointed_iteration.txt"
+"""verl's: the step of the latest whole checkpoint, written last."""
 CALIBRATION_COLUMNS = {"term": pa.float64(), "term_variance": pa.float64(), "term_step": pa.int32()}
 """`Calibration.prompts`, for schedules with forecasts."""
 

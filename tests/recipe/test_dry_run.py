@@ -54,6 +54,14 @@ def test_a_dry_run_refuses_what_verl_refuses(data, capsys):
     assert "This run would be refused: validation gen temperature should be greater" in capsys.readouterr().out
 
 
+def test_a_dry_run_refuses_half_a_wish_to_resume_in_a_sentence(data, capsys):
+    arguments = [*overrides("qwen2.5-7b/run_sage.sh", data), "trainer.resume_from_path=x/global_step_1"]
+    assert dry_run.main(arguments) == 1
+    assert (
+        "This run would be refused: trainer.resume_from_path=x/global_step_1 has no effect" in capsys.readouterr().out
+    )
+
+
 def test_the_launch_script_calls_the_preview(data, tmp_path):
     started, _ = launch("qwen3-4b/run_sage.sh", data, PREVIEW="1", OUTPUT_DIR=f"{tmp_path}/new")
     assert started[:2] == ["-m", "recipe.sage.preview"] and not (tmp_path / "new").exists()
