@@ -13,6 +13,8 @@ setup(
     version=VERSION,
     description="SAGE, self-hint aligned GRPO, as a recipe on verl",
     python_requires=">=3.10",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
     packages=find_namespace_packages(include=["sage", "sage.*", "recipe", "recipe.*"]),
     package_data={"": ["*.yaml", "*.html", "*.css", "*.js"]},
     # Empty on purpose: a CPU and a GPU machine need different builds of torch and vLLM, which one list cannot express.

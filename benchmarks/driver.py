@@ -23,16 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("VERL_PLATFORM", "cpu")
-
-import ray
-import transfer_queue as tq
-
-from recipe.sage import channel
 from sage.grading.verifier import load_verifier
 from sage.hints.leak import find_leaks
 from sage.hints.parsing import parse_hints
-from sage.method.metrics import staleness_metrics, visit_metrics
 from sage.method.records import Group, HintRequest, RequestOutcome, Rollout, Visit
 from sage.method.schedule import SCHEDULES, Plan, Schedule
 from sage.method.state import StateStore, VisitHistory
@@ -71,6 +64,9 @@ def clock(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def step_times(store: StateStore, history: VisitHistory, ids: list[str], step: int) -> dict[str, float]:
     """Seconds of each part of one step."""
+    from recipe.sage import channel
+    from sage.method.metrics import staleness_metrics, visit_metrics
+
     rng = random.Random(step)
     found: dict[str, float] = {}
     found["plan"], plans = clock(lambda: [store.plan(prompt_id, step, 0.5) for prompt_id in ids])
@@ -126,6 +122,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--repetitions", type=int, default=7)
     args = parser.parse_args()
+    os.environ.setdefault("VERL_PLATFORM", "cpu")
+    import ray  # here, as these take seconds that --help need not wait for
+    import transfer_queue as tq
+
     ray.init(num_cpus=4, include_dashboard=False, object_store_memory=500_000_000, log_to_driver=False)
     tq.init()
     result: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "prompts": PROMPTS}

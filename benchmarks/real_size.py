@@ -5,8 +5,8 @@
 Nothing is downloaded and nothing is learned. The model is built here; its tokenizer knows as many words as the model
 has ids, so that what it writes can be read back, hints included. It never stops by itself: every rollout has the
 longest length, the worst case. A coin, which falls by the text of the response, decides whether it is correct; at
---success .08 half of the groups of 8 fail. Each method runs as `examples/MODEL/run_METHOD.sh` does, the overrides given
-here last.
+--success .08 half of the groups of 8 fail. Each method runs as `examples/run_MODEL.sh method=METHOD` does, the
+overrides given here last.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def measure(out: Path, model: str, method: str, steps: int, overrides: list[str]
         "OUTPUT_DIR": str(folder),
         "LOGGER": "[console,file]",
     }
-    script = ROOT / "examples" / model / f"run_{method}.sh"
-    subprocess.run(["bash", str(script), *settings, *overrides], env=environment, check=True)
+    script = ROOT / "examples" / f"run_{model}.sh"
+    subprocess.run(["bash", str(script), f"method={method}", *settings, *overrides], env=environment, check=True)
     lines = [data for data in read_metrics(folder).values() if TIMES["step"] in data]
     return {
         "method": method,

@@ -21,7 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.driver import simulate_visit
-from sage.method.metrics import visit_metrics
 from sage.method.schedule import Sage
 from sage.method.state import HISTORY_FILE, VisitHistory
 
@@ -41,6 +40,8 @@ addEventListener("load", () => {
 
 def write_run(folder: Path) -> None:
     """History and metrics of a run of Algorithm 1."""
+    from sage.method.metrics import visit_metrics  # here, as it imports torch, which --help need not wait for
+
     rng, schedule = random.Random(0), Sage()
     folder.mkdir()
     history = VisitHistory(folder / HISTORY_FILE)

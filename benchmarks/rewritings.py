@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from sage.grading.answers import Number, choice, normalise, number
+from sage.grading.answers import Number, number
+from sage.grading.choices import choice
+from sage.grading.notation import normalise
 
 Change = Callable[[str], "str | None"]
 """Changes an answer; None where it does not apply."""

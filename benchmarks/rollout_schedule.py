@@ -1,12 +1,15 @@
 """Ways of rolling out SAGE's levels, measured on one vLLM engine on a CPU.
 
     source scripts/cpu_env.sh && python benchmarks/rollout_schedule.py --json benchmarks/results/rollout_schedule.json
+    source scripts/cpu_env.sh && python -m benchmarks.rollout_schedule --paced --quick
 
 The engine, its scheduler and its steps are real. Lengths and outcomes are not: every answer has a length drawn
 beforehand (vLLM is told to stop there and nowhere else) and an outcome drawn beforehand, so that all ways roll out the
 same prompts, hints and outcomes (`sage.planning.simulator.world`). The engine has few enough slots that it is full at
 first and has a tail, and its context is longer than the embedded model was trained for; what it writes does not matter
 here.
+
+With ``--paced`` every step takes at least as long as a GPU's (`benchmarks.paced`), and every rollout has a slot.
 
 Repetition i rolls out batch i in every way, in an order that changes, and measures the engine's step times; each figure
 is that of the fastest of three takes. Ratios are taken within a repetition.
@@ -28,14 +31,14 @@ from typing import Any
 from uuid import uuid4
 
 from sage.method.records import VisitPlan
-from sage.planning.simulator.engine import StepTimes
+from sage.planning.simulator.engine import ASSUMED, StepTimes
 from sage.planning.simulator.measured import Measured
 from sage.planning.simulator.simulate import earlier_visits, lower_bound, occupancy
 from sage.planning.simulator.strategies import STRATEGIES, Batch, Kind, Request, same_decisions
 from sage.planning.simulator.world import Lengths, World
 
 MODEL = Path(__file__).parents[1] / "examples" / "opchain_base"
-SLOTS = 32
+SLOTS, PACED_SLOTS = 32, 512
 WORLD = World(
     prompts=32,
     group_size=8,
@@ -54,14 +57,14 @@ COLUMNS = (
     *("", "seconds", "busy", "/ grpo", "/ barrier-whole", "/ bound", "tokens / bound"),
     *("plain, hint, hinted, repeated", "simulated", "occupancy by tenths"),
 )
-SAME_DECISIONS = ("barrier-whole", "barrier-unresolved", "sage", "sage-patience", "sage-priority")
+SAME_DECISIONS = ("barrier-whole", "barrier-unresolved", "sage", "sage-patience", "sage-priority", "sage-auto")
 """Ways that must take the same decisions: they are Algorithm 1."""
 
 
 class VllmEngine:
     """One vLLM engine in a process of its own, with the sampling settings of the rollout worker."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, paced: bool = False) -> None:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
         from vllm.v1.metrics.loggers import StatLoggerBase
@@ -93,6 +96,7 @@ class VllmEngine:
                 dtype="float32",
                 enforce_eager=True,
                 scheduling_policy="priority",  # equal priorities are served in the order of their arrival
+                **({"scheduler_cls": "benchmarks.paced.PacedScheduler", "async_scheduling": False} if paced else {}),
             ),
             stat_loggers=[Steps],
         )
@@ -150,8 +154,8 @@ class VllmEngine:
         return StepTimes(tuple(decode), token, max(0.0, light / slots - few * token))
 
 
-async def measure(engine: VllmEngine, batch: Batch) -> tuple[dict[str, Any], list[Any]]:
-    """Roll out one batch; the figures and the visits."""
+async def measure(engine: VllmEngine, batch: Batch, slots: int, paced: bool) -> tuple[dict[str, Any], list[Any]]:
+    """Roll out one batch; the figures and the visits. A paced engine's time is that on the clock."""
     engine.steps.clear()
     begin, busy = time.perf_counter(), engine.busy()
     visits = await batch.run()
@@ -159,30 +163,36 @@ async def measure(engine: VllmEngine, batch: Batch) -> tuple[dict[str, Any], lis
     running = [(0.0, 0), *((at - begin, count) for at, count, _ in engine.steps)]
     figures = {
         "seconds": round(seconds, 3),
-        "busy": round(busy, 3),
+        "busy": round(seconds if paced else busy, 3),
         "steps": len(engine.steps),
         "generated": sum(tokens for *_, tokens in engine.steps),  # with those of aborted requests
         "tokens": {kind.value: count for kind, count in batch.tokens.items()},
-        "occupancy": [round(o, 3) for o in occupancy([running], seconds, SLOTS)],
+        "occupancy": [round(o, 3) for o in occupancy([running], seconds, slots)],
     }
     return figures, visits
 
 
-async def run(repetitions: int, work: Mapping[Any, tuple[World, list[VisitPlan]]]) -> list[Any]:
+async def run(repetitions: int, work: Mapping[Any, tuple[World, list[VisitPlan]]], paced: bool) -> list[Any]:
     """All measurements, one record for each repetition and collapse rate."""
-    engine = VllmEngine(SLOTS)
-    await engine.step_times(SLOTS)  # warm up
+    slots, takes = (PACED_SLOTS, 1) if paced else (SLOTS, TAKES)
+    engine = VllmEngine(slots, paced)
+    if paced:
+        await engine.timed(8, WORLD.prompt_tokens, 8)  # warm up
+    else:
+        await engine.step_times(slots)
     records = []
     for repetition, collapse in itertools.product(range(repetitions), COLLAPSES):
         record: dict[str, Any] = {"repetition": repetition, "collapse": collapse}
-        record["step_times"] = asdict(await engine.step_times(SLOTS))
+        record["step_times"] = asdict(ASSUMED if paced else await engine.step_times(slots))
         decided = {}
         names = list(STRATEGIES)
-        for take in range(TAKES):
+        for take in range(takes):
             turn = (repetition + 3 * take) % len(names)
             for name in [*names[turn:], *names[:turn]]:
                 world, plans = work[repetition, collapse, name]
-                figures, decided[name] = await measure(engine, Batch(world, STRATEGIES[name], engine, plans))
+                figures, decided[name] = await measure(
+                    engine, Batch(world, STRATEGIES[name], engine, plans), slots, paced
+                )
                 record[name] = min(record.get(name, figures), figures, key=lambda f: f["busy"])
                 await asyncio.sleep(0.2)  # what was aborted leaves the engine
         for name in SAME_DECISIONS:
@@ -238,6 +248,8 @@ def main() -> None:
         "--show", type=Path, metavar="FILE", help="the tables of earlier measurements; measures nothing"
     )
     parser.add_argument("--quick", action="store_true", help="one repetition of a quarter of the batch")
+    parser.add_argument("--paced", action="store_true",
+                        help="pad every step to a GPU's step time, with a slot for every rollout")  # fmt: skip
     args = parser.parse_args()
     if args.show:
         return report(Measured.load(args.show))
@@ -248,13 +260,14 @@ def main() -> None:
         world = replace(base, collapse=collapse, seed=repetition)
         for name, strategy in STRATEGIES.items():
             work[repetition, collapse, name] = (world, earlier_visits(world, strategy, 2))
-    records = asyncio.run(run(repetitions, work))
+    records = asyncio.run(run(repetitions, work, args.paced))
+    slots = PACED_SLOTS if args.paced else SLOTS
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        setting = {"world": asdict(base), "slots": SLOTS}
+        setting = {"world": asdict(base), "slots": slots}
         lines = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
         args.json.write_text(f'{{"setting":{json.dumps(setting)},"records":[\n{lines}\n]}}\n')
-    report(Measured(base, SLOTS, tuple(records)))
+    report(Measured(base, slots, tuple(records)))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from typing import TypeVar
 
 from benchmarks.golds import load_golds
 from benchmarks.rewritings import PERTURBATIONS, REWRITINGS
-from sage.grading.answers import compare_cheaply
+from sage.grading.comparison import compare
 from sage.grading.pool import available_cores
 from sage.grading.verifier import MathVerifier, grade
 
@@ -286,7 +286,7 @@ def main() -> None:
     if not golds:
         parser.error(f"--data {args.data}: none of the known files is there; see benchmarks/golds.py")
     pairs = make_pairs(golds, args.every)
-    cheap = sum(compare_cheaply(pair.candidate, pair.answer) is not None for pair in make_batch(pairs, seed=0))
+    cheap = sum(compare(pair.candidate, pair.answer) is not None for pair in make_batch(pairs, seed=0))
     print(f"{available_cores()} cores; {cheap} of {BATCH} answers are decided by text or plain numbers")
     throughput = measure_throughput(pairs, args.repetitions)
     print_table(summarise(throughput))

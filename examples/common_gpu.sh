@@ -1,58 +1,140 @@
 # shellcheck shell=bash
-# What every launch script on GPUs shares: what may be set from outside, and what its own name says. Sourced by launch.sh and
-# launch_sft.sh, which the links <model>/run_<method>[_megatron].sh point to.
+# What the launch scripts on GPUs share; run_llama-3.2-3b.sh, run_qwen2.5-7b.sh and run_qwen3-4b.sh source it.
 #
-# May be set from outside; nothing else of the environment is changed, except that the root of the repository is put first in
-# PYTHONPATH:
+#   bash examples/run_MODEL.sh [method=sage] [backend=fsdp] [Hydra overrides]
+#
+#   method=NAME      a file in recipe/sage/config/method, or sft: verl's SFT trainer on the reference solutions
+#   backend=NAME     fsdp or megatron
+#   study=hard-prompts   run_qwen3-4b.sh only
+#
+# Overrides come last and win. May be set from outside; nothing else of the environment is changed, except that the root of the
+# repository is put first in PYTHONPATH:
 #   TRAIN_FILE, VAL_FILE   Parquet files, or lists "[a.parquet,b.parquet]"
 #   MODEL_PATH             folder or name on the hub            N_GPUS, NNODES   GPUs of a node, nodes
 #   OUTPUT_DIR             checkpoints, metrics, logs           EXPERIMENT       its name in the loggers
-#   LOGGER                 e.g. "[console,file,wandb]"          ENGINE           fsdp or megatron
-#   DRY_RUN=1              print configuration and arithmetic   PYTHON           interpreter
-#   PREVIEW=1              print what the model would read
-# and where metrics go: TENSORBOARD_DIR, VERL_FILE_LOGGER_PATH. Further arguments are Hydra overrides; they come last and win.
-# With RAY_ADDRESS set the run joins that Ray cluster, which several nodes need. The environment is that of
-# requirements/gpu.txt; `python scripts/check_env.py` says whether it is there.
+#   LOGGER                 e.g. "[console,file,wandb]"          PYTHON           interpreter
+#   DRY_RUN=1              print configuration and arithmetic   PREVIEW=1        print what the model would read
+# and where metrics go: TENSORBOARD_DIR, VERL_FILE_LOGGER_PATH. With RAY_ADDRESS set the run joins that Ray cluster, which several
+# nodes need. The environment is that of requirements/gpu.lock; `python scripts/check_env.py` says whether it is there.
 
-absolute() { # a path or a list of absolute paths; Ray's workers may run in another folder
-  if [[ $1 == \[* ]]; then echo "$1"; else realpath -m -- "$1"; fi
+refuse() {
+  echo "${0##*/}: $*" >&2
+  exit 2
 }
 
-folder=$(cd "$(dirname "$0")" && pwd) # that of the link, not of what it points to
-root=$(cd "$folder/../.." && pwd)
-if [[ ! -f $folder/model.sh ]]; then
-  echo "$0: run a link in a model's folder instead, such as examples/qwen2.5-7b/run_sage.sh" >&2
-  exit 2
-fi
-method=$(basename "$0" .sh)
-method=${method#run_}
-if [[ $method == *_megatron ]]; then
-  method=${method%_megatron}
-  ENGINE=megatron
-fi
-ENGINE=${ENGINE:-fsdp}
-if [[ $ENGINE != fsdp && $ENGINE != megatron ]]; then
-  echo "ENGINE=$ENGINE must be fsdp or megatron" >&2
-  exit 2
-fi
-# shellcheck source=examples/qwen2.5-7b/model.sh
-source "$folder/model.sh"
-if [[ -d $MODEL_PATH ]]; then MODEL_PATH=$(absolute "$MODEL_PATH"); fi
+help() { # the heads of the script that was called and of this file
+  local file
+  for file in "$0" "${BASH_SOURCE[0]}"; do awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); if (!/^shellcheck/) print }' "$file"; done
+}
 
-export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-PYTHON=${PYTHON:-python3}
-TRAIN_FILE=$(absolute "${TRAIN_FILE:-$root/data/train.parquet}")
-VAL_FILE=$(absolute "${VAL_FILE:-$root/data/val.parquet}")
-N_GPUS=${N_GPUS:-8} # paper: 8 GPUs (A100)
-NNODES=${NNODES:-1}
-EXPERIMENT=${EXPERIMENT:-$(basename "$folder")_$(basename "$0" .sh | sed 's/^run_//')}
-OUTPUT_DIR=$(absolute "${OUTPUT_DIR:-$root/outputs/$EXPERIMENT}")
-LOGGER=${LOGGER:-[console,file,tensorboard]}
-DRY_RUN=${DRY_RUN:-0}
-PREVIEW=${PREVIEW:-0}
+absolute() { # a path, or a list of them as it is; Ray's workers may run in another folder
+  if [[ $1 == \[*\] && ! -e $1 ]]; then echo "$1"; else realpath -m -- "$1"; fi
+}
 
-export TENSORBOARD_DIR="${TENSORBOARD_DIR:-$OUTPUT_DIR/tensorboard}"
-metrics=$OUTPUT_DIR/metrics.jsonl
-if [[ -e $metrics ]]; then metrics=$OUTPUT_DIR/metrics.$(date +%Y%m%d-%H%M%S).jsonl; fi # resumed: verl would empty the old file
-export VERL_FILE_LOGGER_PATH="${VERL_FILE_LOGGER_PATH:-$metrics}"
-if [[ $DRY_RUN$PREVIEW == 00 ]]; then mkdir -p "$OUTPUT_DIR"; fi
+name_of() { # the last part of a path or a name on the hub; of a snapshot in the hub's cache, the model
+  if [[ $1 =~ models--[^/]*--([^/]+)/snapshots/ ]]; then echo "${BASH_REMATCH[1]}"; else basename -- "$1"; fi
+}
+
+# Starts what the arguments ask for, with MODEL and the arrays SETTINGS, SFT, MEGATRON and HARD_PROMPTS of the calling script.
+launch() {
+  local method=sage backend=fsdp study="" argument root methods file
+  local -a given=() chosen arguments
+  for argument in "$@"; do
+    case $argument in
+      -h | --help) help && exit ;;
+      method=*) method=${argument#*=} ;;
+      backend=*) backend=${argument#*=} ;;
+      study=*) study=${argument#*=} ;;
+      *) given+=("$argument") ;;
+    esac
+  done
+  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+  methods=" "
+  for file in "$root"/recipe/sage/config/method/*.yaml; do methods+="$(basename "$file" .yaml) "; done
+  methods+="sft "
+  [[ $method && $methods == *" $method "* ]] || refuse "method=$method must be one of:${methods% }"
+  [[ $backend == fsdp || $backend == megatron ]] || refuse "backend=$backend must be fsdp or megatron"
+  [[ ! $study || $study == hard-prompts ]] || refuse "study=$study must be hard-prompts"
+  [[ ! $study || ${HARD_PROMPTS+set} ]] || refuse "study=$study has settings in run_qwen3-4b.sh only"
+  [[ ! $study || $method != sft ]] || refuse "study=$study takes any method but sft"
+
+  N_GPUS=${N_GPUS:-8} # paper: 8 GPUs (A100)
+  NNODES=${NNODES:-1}
+  for argument in N_GPUS NNODES; do
+    [[ ${!argument} =~ ^[1-9][0-9]*$ ]] || refuse "$argument=${!argument} must be a whole number of at least 1"
+  done
+
+  local name=${0##*/run_}
+  name=${name%.sh}
+  if [[ ${MODEL_PATH:-} ]]; then name=$(name_of "$MODEL_PATH"); fi
+  MODEL_PATH=${MODEL_PATH:-$MODEL}
+  if [[ -d $MODEL_PATH ]]; then MODEL_PATH=$(absolute "$MODEL_PATH"); fi
+  name+=${study:+_$study}_$method
+  if [[ $backend == megatron ]]; then name+=_megatron; fi
+  EXPERIMENT=${EXPERIMENT:-$name}
+  OUTPUT_DIR=$(absolute "${OUTPUT_DIR:-$root/outputs/$EXPERIMENT}")
+  TRAIN_FILE=$(absolute "${TRAIN_FILE:-$root/data/train.parquet}")
+  VAL_FILE=$(absolute "${VAL_FILE:-$root/data/val.parquet}")
+  PYTHON=${PYTHON:-python3}
+  DRY_RUN=${DRY_RUN:-0}
+  PREVIEW=${PREVIEW:-0}
+
+  chosen=(
+    trainer.n_gpus_per_node="$N_GPUS"
+    trainer.nnodes="$NNODES"
+    trainer.logger="${LOGGER:-[console,file,tensorboard]}"
+    trainer.project_name=sage
+    trainer.experiment_name="$EXPERIMENT"
+    trainer.default_local_dir="$OUTPUT_DIR/checkpoints"
+  )
+  local config=sage_trainer module=recipe.sage.main_sage
+  local -a before=() after=()
+  if [[ $method == sft ]]; then
+    config=sft_trainer_engine module=verl.trainer.sft_trainer_ray
+    chosen+=(
+      "${SFT[@]}" data.train_files="$OUTPUT_DIR/sft.parquet" model.path="$MODEL_PATH"
+      trainer.save_freq=after_each_epoch "checkpoint.save_contents=[model,optimizer,extra,hf_model]"
+      model.use_remove_padding=True model.enable_gradient_checkpointing=True
+    )
+    if [[ $backend == megatron ]]; then
+      chosen+=(engine=megatron optim=megatron "${MEGATRON[@]/#/engine.}")
+    else
+      chosen+=(engine.strategy=fsdp2 ++model.override_config.attn_implementation=flash_attention_2)
+    fi
+    if [[ $PREVIEW != 0 ]]; then
+      refuse "PREVIEW=1 is for the methods with rollouts; see the rows of sft.parquet that python -m sage.data.sft writes"
+    fi
+    if [[ $DRY_RUN != 0 ]]; then after=(--cfg job); fi
+  else
+    chosen+=(
+      method="$method" "${SETTINGS[@]}" data.train_files="$TRAIN_FILE" data.val_files="$VAL_FILE"
+      actor_rollout_ref.model.path="$MODEL_PATH"
+    )
+    if [[ $study ]]; then chosen+=("${HARD_PROMPTS[@]}"); fi
+    if [[ $backend == megatron ]]; then
+      chosen+=(model_engine=megatron "${MEGATRON[@]/#/actor_rollout_ref.actor.megatron.}")
+    else
+      chosen+=(
+        actor_rollout_ref.actor.strategy=fsdp2
+        ++actor_rollout_ref.model.override_config.attn_implementation=flash_attention_2
+      )
+    fi
+    if [[ $PREVIEW != 0 ]]; then module=recipe.sage.preview; fi
+    if [[ $DRY_RUN != 0 ]]; then module=recipe.sage.dry_run; fi
+  fi
+  if [[ $DRY_RUN$PREVIEW == 00 ]]; then before=(hydra.run.dir="$OUTPUT_DIR/hydra"); fi
+
+  export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+  mapfile -d '' -t arguments < <("$PYTHON" -m recipe.sage.command_line "$config" "${chosen[@]}" "${before[@]}" "${given[@]}")
+  wait $! || exit 2 # it has said why
+
+  export TENSORBOARD_DIR="${TENSORBOARD_DIR:-$OUTPUT_DIR/tensorboard}"
+  local metrics=$OUTPUT_DIR/metrics.jsonl
+  if [[ -e $metrics ]]; then metrics=$OUTPUT_DIR/metrics.$(date +%Y%m%d-%H%M%S).jsonl; fi # resumed: verl would empty the old file
+  export VERL_FILE_LOGGER_PATH="${VERL_FILE_LOGGER_PATH:-$metrics}"
+  if [[ $DRY_RUN$PREVIEW == 00 ]]; then
+    mkdir -p "$OUTPUT_DIR"
+    if [[ $method == sft ]]; then "$PYTHON" -m sage.data.sft --data "$TRAIN_FILE" --out "$OUTPUT_DIR/sft.parquet"; fi
+  fi
+  exec "$PYTHON" -m "$module" "${arguments[@]}" "${after[@]}"
+}

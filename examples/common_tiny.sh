@@ -1,23 +1,28 @@
 # shellcheck shell=bash
 # What the runs on the embedded world have in common: their settings from outside, the environment, the data. Sourced by
 # run_tiny_*.sh from the root of the repository.
+if [[ " $* " =~ " "(-h|--help)" " ]]; then
+    awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "examples/$(basename "$0")"
+    exit
+fi
 TASK=${TASK:-opchain}
 STEPS=${STEPS:-45}
 SEED=${SEED:-0}
 OUTPUT=${OUTPUT:-outputs/$TASK}
-DEVICE=${DEVICE:-cpu} # cuda: one GPU, in an environment of requirements/gpu.txt whose interpreter is PYTHON
+DEVICE=${DEVICE:-cpu} # cuda: one GPU
 
+if [[ $DEVICE != cuda || -z ${PYTHON:-} ]]; then # with a GPU, PYTHON names the interpreter of an environment that is there
+    DEVICE=$DEVICE bash scripts/setup_env.sh
+    PYTHON=.venv/bin/python
+fi
 # shellcheck disable=SC2034  # device is used by what sources this
 case $DEVICE in
 cpu)
-    bash scripts/setup_env.sh
     # shellcheck source=scripts/cpu_env.sh
     source scripts/cpu_env.sh
-    PYTHON=.venv/bin/python
     device=()
     ;;
 cuda)
-    PYTHON=${PYTHON:-python3}
     device=(+device=cuda)
     ;;
 *)

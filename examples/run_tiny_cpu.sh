@@ -4,7 +4,7 @@
 #   bash examples/run_tiny_cpu.sh
 #   METHODS="sage" STEPS=20 SEED=1 bash examples/run_tiny_cpu.sh
 #   TASK=wheels bash examples/run_tiny_cpu.sh           (the second task, sage/toy/wheels)
-#   DEVICE=cuda bash examples/run_tiny_cpu.sh           (the same on one GPU, in the environment of requirements/gpu.txt)
+#   DEVICE=cuda bash examples/run_tiny_cpu.sh           (the same on one GPU, with requirements/gpu.lock)
 #
 # Both methods start from the same base model and train for the same number of steps; both are evaluated WITHOUT hints on
 # held-out problems before and after. Results: $OUTPUT/summary.json and $OUTPUT/<method>/metrics.jsonl.

@@ -3,4 +3,4 @@
 The engine of an evaluation, `sage.evaluation.generate`, is the only module that imports vLLM.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -20,9 +20,10 @@ import sys
 import time
 from pathlib import Path
 
+from sage.method.methods import METHODS
 from sage.toy.embedded import store
 from sage.toy.embedded.comparison import compare, table
-from sage.toy.embedded.series import METHODS, ROOT, make_missing, name_missing, records
+from sage.toy.embedded.series import ROOT, make_missing, name_missing, records
 from sage.toy.embedded.tasks import TASKS
 
 

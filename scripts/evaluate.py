@@ -12,21 +12,34 @@ hold and what resuming guarantees is in docs/evaluation.md.
 from __future__ import annotations
 
 import argparse
-import hashlib
+import datetime
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sage.data.preparation.rows import SYSTEM_PROMPT
-from sage.evaluation.benchmarks import BENCHMARKS, Problem, find_benchmark, load_benchmark
+from sage.evaluation.benchmarks import BENCHMARKS, PRIVATE, choose_files, load_benchmark, problems_digest
 from sage.evaluation.checkpoints import Checkpoint, choose_best, find_checkpoints, merge
-from sage.evaluation.generate import Decoding
-from sage.evaluation.run import Engines, Evaluation, Settings
-from sage.evaluation.store import write_json
+from sage.evaluation.generate import Decoding, EngineError, replica_devices
+from sage.evaluation.problems import Problem
+from sage.evaluation.references import check_references
+from sage.evaluation.run import Engines, Evaluation, Settings, messages
+from sage.evaluation.store import noted_settings
 from sage.grading.verifier import load_verifier
-from sage.support.engine import engine_option
+from sage.support.engine import (
+    add_template_options,
+    at_least_one,
+    engine_option,
+    of_the_model,
+    temperature,
+    template_options,
+    top_p,
+)
+from sage.support.files import why_no_folder, write_json
+from sage.support.model import ChatTemplate, find_model, identify
 
 
 @dataclass(frozen=True)
@@ -36,53 +49,77 @@ class Target:
     name: str
     source: str | Checkpoint
     evaluation: Evaluation
+    template: ChatTemplate
+    commit: str | None
+    """Of a model on the hub."""
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        return self.source.identity() if isinstance(self.source, Checkpoint) else {"model": self.source}
+    def identity(self, engine: Mapping[str, Any]) -> dict[str, Any]:
+        """What the samples depend on, beside the settings of the evaluation."""
+        of_files = self.source.identity() if isinstance(self.source, Checkpoint) else identify(self.source, self.commit)
+        return {**of_files, **self.template.identity(), "engine": of_the_model(engine)}
 
-    def open(self) -> str:
-        """Path or name for vLLM; a checkpoint is merged first."""
-        return str(merge(self.source, self.merged)) if isinstance(self.source, Checkpoint) else self.source
+    def sample(self, engine: Mapping[str, Any], replicas: int | None) -> None:
+        """Draw what is missing; a checkpoint is merged first."""
+        model = str(merge(self.source, self.merged)) if isinstance(self.source, Checkpoint) else self.source
+        fixed = {"revision": self.commit, "tokenizer_revision": self.commit} if self.commit else {}
+        self.evaluation.sample(model, self.template, Engines({**engine, **fixed}, replicas))
 
     @property
     def merged(self) -> Path:
         return self.evaluation.folder / "model"
 
 
-def choose_files(wanted: list[str] | None, folder: Path | None) -> dict[str, Path]:
-    """Name and file of each benchmark, in the paper's order, one's own last.
+def read_benchmarks(args: argparse.Namespace, files: Mapping[str, Path]) -> dict[str, list[Problem]]:
+    """The problems of each benchmark.
 
     Raises:
-        ValueError: a benchmark has no file.
+        ValueError: a file cannot be read, or has answers that the verifier can never find in a response.
     """
-    files = {}
-    for item in wanted or BENCHMARKS:
-        name, _, path = item.partition("=")
-        found = Path(path) if path else find_benchmark(name, folder) if folder else None
-        if found:
-            files[name] = found
-        elif wanted:
-            raise ValueError(f"--benchmarks {name}: no such file in --data {folder}; give it as {name}=FILE")
-        else:
-            print(f"{name}: no file in {folder}, left out")
-    if not files:
-        raise ValueError("nothing to evaluate; name a folder by --data, or files by --benchmarks NAME=FILE")
-    order = [*(name for name in BENCHMARKS if name in files), *(name for name in files if name not in BENCHMARKS)]
-    return {name: files[name] for name in order}
+    verifier = load_verifier(args.verifier)
+    problems = {name: load_benchmark(name, path) for name, path in files.items()}
+    for name, found in problems.items():
+        if remark := check_references(str(files[name]), found, verifier, private=name in PRIVATE):
+            print(remark)
+    return problems
 
 
-def targets(args: argparse.Namespace, problems: dict[str, list[Problem]], settings: Settings) -> list[Target]:
-    """The models to evaluate, the one of --model first."""
-    sources: dict[str, str | Checkpoint] = {}
+def open_targets(args: argparse.Namespace, problems: Mapping[str, list[Problem]], settings: Settings) -> list[Target]:
+    """The models to evaluate, the one of --model first.
+
+    Raises:
+        ValueError: there is no such model, it has no chat template, or the template does not take a problem.
+    """
+    engine, options = dict(args.engine), template_options(args.template_kwargs)
+    sources: list[tuple[str, str | Checkpoint]] = []
     if args.model:
-        sources[args.name or Path(args.model.rstrip("/")).name] = args.model
+        sources.append((args.name or Path(args.model).resolve().name, args.model))
     if args.checkpoints:
         found, skipped = find_checkpoints(args.checkpoints)
-        sources |= {checkpoint.path.name: checkpoint for checkpoint in found}
+        sources += [(checkpoint.path.name, checkpoint) for checkpoint in found]
         for reason in skipped:
             print(f"skipped {reason}")
-    return [Target(name, source, Evaluation(args.out / name, problems, settings)) for name, source in sources.items()]
+    limited = {name: found[: args.limit] for name, found in problems.items()}
+    opened = []
+    for name, source in sources:
+        if name in {target.name for target in opened}:
+            raise ValueError(f"--name {name} is the name of a checkpoint; choose another one")
+        evaluation = Evaluation(args.out / name, limited, settings)
+        date = noted_settings(evaluation.folder / "settings.json").get("template_date")
+        commit = None if isinstance(source, Checkpoint) else find_model(source, engine.get("revision"))
+        template = ChatTemplate.open(
+            str(source.tokenizer) if isinstance(source, Checkpoint) else str(engine.get("tokenizer", source)),
+            options,
+            datetime.date.fromisoformat(date) if date else None,
+            None if "tokenizer" in engine else commit,
+            bool(engine.get("trust_remote_code", False)),
+        )
+        for benchmark, found in limited.items():
+            try:
+                template.encode(messages(found[0], settings.system))
+            except ValueError as error:
+                raise ValueError(f"{name}, {benchmark}: {error}") from error
+        opened.append(Target(name, source, evaluation, template, commit))
+    return opened
 
 
 def show_plan(plan: list[Target], files: Mapping[str, Path]) -> None:
@@ -116,7 +153,7 @@ def table(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a model for vLLM: path or name")
     parser.add_argument("--name", help="folder of --model's results in --out (default: the last part of its name)")
@@ -128,16 +165,18 @@ def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser.add_argument("--benchmarks", nargs="+", metavar="NAME[=FILE]",
                         help=f"which ones (default: those of {', '.join(BENCHMARKS)} in --data); "
                         "NAME=FILE takes a file of your own")  # fmt: skip
-    parser.add_argument("--samples", type=int, default=16, help="for each problem")
-    parser.add_argument("--temperature", type=float, default=0.6)
-    parser.add_argument("--top-p", type=float, default=0.95)
-    parser.add_argument("--max-tokens", type=int, default=8192, help="of a response")
+    parser.add_argument("--samples", type=at_least_one, default=16, help="for each problem")
+    parser.add_argument("--temperature", type=temperature, default=0.6)
+    parser.add_argument("--top-p", type=top_p, default=0.95)
+    parser.add_argument("--max-tokens", type=at_least_one, default=8192, help="of a response")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=int, help="only the first so many problems of each benchmark")
+    parser.add_argument("--limit", type=at_least_one, help="only the first so many problems of each benchmark")
     parser.add_argument("--system", default=SYSTEM_PROMPT, help="system prompt; empty for none (default: training's)")
+    add_template_options(parser)
     parser.add_argument("--verifier", default="math", help="math, exact, or package.module:name")
     parser.add_argument("--no-responses", action="store_true", help="store answers and verdicts only")
-    parser.add_argument("--replicas", type=int, help="engines side by side (default: what the visible GPUs allow)")
+    parser.add_argument("--replicas", type=at_least_one,
+                        help="engines side by side (default: what the visible GPUs allow)")  # fmt: skip
     parser.add_argument("--engine", type=engine_option, action="append", default=[], metavar="KEY=VALUE",
                         help="argument of vLLM's engine, for instance tensor_parallel_size=4")  # fmt: skip
     parser.add_argument("--remove-merged", action="store_true", help="delete each merged model after its evaluation")
@@ -145,15 +184,26 @@ def parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     args = parser.parse_args()
     if not (args.model or args.checkpoints):
         parser.error("name a model by --model, or a verl run by --checkpoints")
-    if min(args.samples, args.max_tokens, args.limit or 1, args.replicas or 1) < 1:
-        parser.error("--samples, --max-tokens, --limit and --replicas must be at least 1")
+    if args.name is not None and (Path(args.name).name != args.name or args.name in ("", "..")):
+        parser.error(f"--name {args.name}: it names a folder in --out, so give letters and digits only")
     if args.temperature == 0 and args.samples > 1:
         parser.error("at temperature 0 all samples are the same; add --samples 1")
-    return parser, args
+    if why := why_no_folder(args.out):
+        parser.error(f"--out {args.out}: {why}")
+    return args
 
 
 def main() -> int:
-    parser, args = parse()
+    args = parse()
+    try:
+        return run(args)
+    except (ValueError, EngineError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate what the options name."""
     settings = Settings(
         samples=args.samples,
         decoding=Decoding(args.temperature, args.top_p, args.max_tokens),
@@ -162,25 +212,24 @@ def main() -> int:
         verifier=args.verifier,
         responses=not args.no_responses,
     )
-    try:
-        load_verifier(args.verifier)
-        files = choose_files(args.benchmarks, args.data)
-        problems = {name: load_benchmark(name, path)[: args.limit] for name, path in files.items()}
-        plan = targets(args, problems, settings)
-        if args.dry_run:
-            show_plan(plan, files)
-            return 0
-        digests = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in files.items()}
-        for target in plan:
-            target.evaluation.begin(target.identity, digests)
-    except ValueError as error:
-        parser.error(str(error))
+    files, absent = choose_files(args.benchmarks, args.data)
+    if absent:
+        print(f"no file in {args.data}, left out: {', '.join(absent)}")
+    problems = read_benchmarks(args, files)
+    plan = open_targets(args, problems, settings)
+    if args.dry_run:
+        show_plan(plan, files)
+        return 0
+    engine = dict(args.engine)
+    replica_devices(engine, args.replicas)
+    digests = {name: problems_digest(found) for name, found in problems.items()}
+    for target in plan:
+        target.evaluation.begin(target.identity(engine), digests)
 
     summaries = {}
     for target in plan:
         if any(target.evaluation.missing().values()):
-            model = target.open()
-            target.evaluation.sample(model, Engines(dict(args.engine), args.replicas))
+            target.sample(engine, args.replicas)
         source = target.source.path if isinstance(target.source, Checkpoint) else target.source
         summary = target.evaluation.finish({"model": str(source), "checkpoint": target.name})
         print(table(summary))

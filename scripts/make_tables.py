@@ -3,7 +3,8 @@
     python scripts/make_tables.py --results results --out tables
     python scripts/make_tables.py --results results --out tables --model opchain
 
-Each comes as Markdown, LaTeX, CSV and PNG; OUT/index.md shows them all. What the folders are: docs/tables.md.
+Tables come as Markdown, LaTeX and CSV, figures as PNG with their numbers; OUT/index.md shows them all. What the
+folders are: docs/tables.md.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def main() -> int:
     for path in made:
         text.append(path.read_text(encoding="utf-8"))
         if not path.stem.startswith("figure"):
-            text.append(f"[LaTeX]({path.stem}.tex), [CSV]({path.stem}.csv), [PNG]({path.stem}.png)\n")
+            text.append(f"[LaTeX]({path.stem}.tex), [CSV]({path.stem}.csv)\n")
     (args.out / "index.md").write_text("\n".join(text), encoding="utf-8")
     print(f"{len(made)} tables and figures, all in {args.out / 'index.md'}")
     return 0

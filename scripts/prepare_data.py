@@ -3,6 +3,7 @@
     python scripts/prepare_data.py openr1 --tokenizer Qwen/Qwen2.5-7B-Instruct --benchmarks DIR --out train.parquet
     python scripts/prepare_data.py sage_train --benchmarks DIR --out train.parquet
     python scripts/prepare_data.py table my.jsonl --problem-column question --benchmarks DIR --out train.parquet
+    python scripts/prepare_data.py fetch-benchmarks --folder DIR
     python scripts/prepare_data.py benchmarks --folder DIR --out val.parquet
     python scripts/prepare_data.py validate train.parquet --benchmarks DIR
 
@@ -13,7 +14,7 @@ counts and hashes. See docs/data.md.
 from __future__ import annotations
 
 import argparse
-import json
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -26,41 +27,60 @@ from sage.data.preparation import adapters
 from sage.data.preparation.benchmarks import write_benchmarks
 from sage.data.preparation.checks import Checks, CountTokens
 from sage.data.preparation.contamination import NGRAM, SHARE, BenchmarkFiles, ContaminationIndex
-from sage.data.preparation.manifest import count_table, dropped_path, file_record, manifest_path, versions
-from sage.data.preparation.pipeline import CHUNK, prepare
+from sage.data.preparation.fetch import fetch_benchmark
+from sage.data.preparation.manifest import (
+    count_table,
+    dropped_path,
+    file_record,
+    held_out_path,
+    manifest_path,
+    versions,
+)
+from sage.data.preparation.parts import write_text
+from sage.data.preparation.pipeline import CHUNK, Selection, parts_folder, prepare
 from sage.data.preparation.rows import SYSTEM_PROMPT, Reason
 from sage.data.preparation.sources import Files, Hub, Source, expand
 from sage.data.preparation.validation import finding_counts, validate
 from sage.data.training import check_training_files
-from sage.evaluation.benchmarks import BENCHMARKS, PRIVATE
+from sage.evaluation.benchmarks import BENCHMARKS, PRIVATE, choose_files, load_benchmark
+from sage.evaluation.choices import is_option_column
+from sage.evaluation.references import check_references
 from sage.grading.verifier import load_verifier
+from sage.support.arguments import at_least, share
+from sage.support.files import why_no_folder
+from sage.support.rows import open_parquet
 
 
 def source_of(args: argparse.Namespace) -> tuple[Source, adapters.Adapter, list[Path]]:
     """Source, adapter and local files of a command."""
-    if args.command == "table":
-        columns = adapters.Columns(
-            args.problem_column, args.solution_column, args.answer_column, args.id_column, args.data_source_column
-        )
-        files = expand(args.files)
-        wanted = [columns.problem, columns.answer, columns.prompt_id, columns.data_source]
-        if not args.allow_missing_solution:
-            wanted.append(columns.solution)
-        Files(files).require(
-            [column for column in wanted if column],
-            "name the columns with --problem-column, --solution-column and so on, or add --allow-missing-solution",
-        )
-        name = args.data_source or files[0].stem
-        return Files(files), adapters.table_adapter(columns, name, args.allow_missing_solution), files
+    local = args.files if args.command == "table" else args.local
+    files = expand(local or [])
     if args.command == "openr1":
         adapt, needed = adapters.openr1, adapters.OPENR1_COLUMNS
+        required: list[tuple[str, ...]] = [(column,) for column in needed]
+        advice = f"give the Parquet files of {adapters.OPENR1}"
     else:
-        adapt, needed = adapters.sage_train, adapters.SAGE_TRAIN_COLUMNS
-    if args.local:
-        files = expand(args.local)
-        if args.command == "openr1":
-            Files(files).require(needed, f"give the Parquet files of {adapters.OPENR1}")
-        return Files(files, needed), adapt, files
+        columns, name = adapters.Columns(), "sage_train"
+        advice = (
+            "add --allow-missing-solution to keep rows without a solution, or use `table`, which lets you name columns"
+        )
+        if args.command == "table":
+            source_column = args.data_source_column or ("" if args.data_source else None)
+            columns = adapters.Columns(
+                args.problem_column, args.solution_column, args.answer_column, args.id_column, source_column
+            )
+            name = args.data_source or files[0].stem
+            advice = (
+                "name the columns with --problem-column, --solution-column and so on, or add --allow-missing-solution"
+            )
+        adapt = adapters.table_adapter(columns, name, args.allow_missing_solution, args.verifier == "math")
+        needed, required = columns.read(), columns.required(with_solution=not args.allow_missing_solution)
+    if local:
+        tables = [open_parquet(file).schema_arrow.names for file in files if file.suffix.lower() == ".parquet"]
+        options = [name for names in tables for name in names if is_option_column(name)]
+        source = Files(files, [*needed, *options] if args.command != "openr1" else needed)
+        source.require(required, advice)
+        return source, adapt, files
     return Hub(args.name, args.config, args.split, args.revision, needed), adapt, []
 
 
@@ -97,19 +117,34 @@ def contamination_of(args: argparse.Namespace) -> tuple[ContaminationIndex | Non
     }
 
 
+def check_new(files: Sequence[Path]) -> None:
+    """Make the folders of Parquet files that are to be written.
+
+    Raises:
+        ValueError: a file is there already, or its name does not end in .parquet.
+    """
+    for file in files:
+        if file.suffix != ".parquet":
+            raise ValueError(f"--out {file}: the name must end in .parquet")
+        if file.exists():
+            raise ValueError(f"--out {file} exists already; delete it or choose another name")
+        if why := why_no_folder(file.parent):
+            raise ValueError(f"--out {file}: {file.parent}: {why}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+
+
 def run_prepare(args: argparse.Namespace) -> int:
     """Prepare a training file."""
     out: Path = args.out
-    if out.suffix != ".parquet":
-        raise ValueError(f"--out {out}: the name must end in .parquet")
-    if out.exists() and not out.with_name(out.name + ".parts").exists():
-        raise ValueError(f"--out {out} exists already; delete it or choose another name")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    made = [out, held_out_path(out)] if args.hold_out else [out]
+    check_new(made if not parts_folder(out).exists() else [])
     limit = getattr(args, "max_trace_tokens", None) or None
     if limit and not args.tokenizer:
         raise ValueError(
             "--max-trace-tokens needs --tokenizer, a model's name or folder (0 keeps traces of any length)"
         )
+    if args.system_prompt is None:
+        args.system_prompt = SYSTEM_PROMPT if args.verifier in ("math", "exact") else ""
     begin = time.perf_counter()
     source, adapt, files = source_of(args)
     index, contamination = contamination_of(args)
@@ -138,17 +173,19 @@ def run_prepare(args: argparse.Namespace) -> int:
             bar.update(read)
 
         outcome = prepare(
-            source, adapt, checks, out, settings, args.system_prompt, args.sample, args.seed, progress
+            source, adapt, checks, out, settings, args.system_prompt,
+            Selection(args.sample, args.hold_out, args.seed), progress,
         )  # fmt: skip
     skipped = [] if index else [Reason.CONTAMINATED]
     print(count_table(outcome.read, outcome.dropped, skipped))
-    print(f"{outcome.without_solution} of the kept rows have no solution and can never get a hint")
-    print(what_was_compared(contamination))
-    print(f"{time.perf_counter() - begin:.0f} s -> {out}, {dropped_path(out)}, {manifest_path(out)}")
     if not outcome.kept:
         print(f"error: no row was kept; {dropped_path(out)} says why", file=sys.stderr)
         return 1
-    check_training_files([str(out)], needs_solutions=False)
+    print(f"{outcome.without_solution} of the kept rows have no solution and can never get a hint")
+    print(what_was_compared(contamination))
+    written = [*made, dropped_path(out), manifest_path(out)]
+    print(f"{time.perf_counter() - begin:.0f} s -> {', '.join(map(str, written))}")
+    check_training_files([str(file) for file in made], needs_solutions=False)
     return 0
 
 
@@ -163,21 +200,47 @@ def what_was_compared(contamination: dict[str, Any]) -> str:
 
 def run_benchmarks(args: argparse.Namespace) -> int:
     """Write the benchmarks as a validation file."""
-    files = BenchmarkFiles.of(args.folder)
-    wanted = args.names or [name for name in files.found if name not in PRIVATE]
-    if wrong := [name for name in wanted if name in PRIVATE]:
+    check_new([args.out])
+    files, _ = choose_files(args.names, args.folder)
+    if args.names is None:
+        files = {name: path for name, path in files.items() if name not in PRIVATE}
+    if wrong := [name for name in files if name in PRIVATE]:
         raise ValueError(f"{wrong[0]}: its authors ask that it is not copied, and training would log its questions")
-    if absent := [name for name in wanted if name not in files.found]:
-        raise ValueError(f"{args.folder} has no file of {', '.join(absent)}; it has {', '.join(files.found)}")
-    benchmarks = files.load(wanted)
+    if not files:
+        raise ValueError(f"{args.folder} has only {', '.join(PRIVATE)}, which is not copied; name a file by NAME=FILE")
+    verifier = load_verifier(args.verifier)
+    benchmarks = {name: load_benchmark(name, path) for name, path in files.items()}
+    for name, problems in benchmarks.items():
+        if remark := check_references(str(files[name]), problems, verifier):
+            print(remark)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = write_benchmarks(benchmarks, args.out, args.system_prompt)
+    system = SYSTEM_PROMPT if args.system_prompt is None else args.system_prompt
+    rows = write_benchmarks(benchmarks, args.out, system)
     print("  ".join(f"{name} {len(problems)}" for name, problems in benchmarks.items()), f"= {rows} rows -> {args.out}")
     return 0
 
 
+def run_fetch(args: argparse.Namespace) -> int:
+    """Download the benchmarks."""
+    from huggingface_hub import HfApi
+
+    if why := why_no_folder(args.folder):
+        raise ValueError(f"--folder {args.folder}: {why}")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    api, missing = HfApi(), 0
+    for name in args.names or BENCHMARKS:
+        try:
+            print(f"{name}: {fetch_benchmark(name, args.folder, api)}", flush=True)
+        except ValueError as error:
+            missing += 1
+            print(f"{name}: NOT THERE: {error}", file=sys.stderr)
+    return int(missing > 0)
+
+
 def run_validate(args: argparse.Namespace) -> int:
     """Check an existing file."""
+    if args.list and args.list.exists():
+        raise ValueError(f"--list {args.list} exists already; delete it or choose another name")
     index, contamination = contamination_of(args)
     found = validate(args.file, Checks(load_verifier(args.verifier), index))
     for fault in found.faults[:20]:
@@ -190,30 +253,44 @@ def run_validate(args: argparse.Namespace) -> int:
     print(what_was_compared(contamination))
     print(found.manifest)
     if args.list:
-        lines = [json.dumps(finding.to_json(), ensure_ascii=False) + "\n" for finding in found.findings]
-        args.list.write_text("".join(lines), encoding="utf-8")
+        write_text(args.list, "".join(finding.to_line() for finding in found.findings))
     return 0 if found.good else 1
+
+
+def benchmark(text: str) -> str:
+    """``NAME`` of a benchmark, or ``NAME=FILE``, for argparse."""
+    if "=" not in text and text not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(BENCHMARKS)}; give a file by {text}=FILE")
+    return text
 
 
 def add_checks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--benchmarks", type=Path, help="folder with the benchmark files, for the contamination check")
-    parser.add_argument("--ngram", type=int, default=NGRAM, help="words of an n-gram")
-    parser.add_argument("--overlap", type=float, default=SHARE, help="share of a benchmark problem's words that shared "
+    parser.add_argument("--ngram", type=at_least(1), default=NGRAM, help="words of an n-gram")
+    parser.add_argument("--overlap", type=share, default=SHARE, help="share of a benchmark problem's words that shared "
                         "n-grams must not cover; 0: no shared n-gram at all")  # fmt: skip
-    parser.add_argument("--verifier", default="math", help="math, exact, or package.module:name, as in sage.verifier")
+    parser.add_argument("--verifier", default="math", help="math, exact, package.module:name or path/to/file.py:name")
 
 
 def add_prompt(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--system-prompt", default=SYSTEM_PROMPT, help='system turn of the prompts; "" for none')
+    parser.add_argument("--system-prompt", help='system turn of the prompts; "" for none. Default: asks for steps '
+                        "and a boxed answer, none with a verifier of your own")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
 
 
 def add_prepare(parser: argparse.ArgumentParser, sample: int | None) -> None:
     add_checks(parser)
     add_prompt(parser)
-    parser.add_argument("--sample", type=int, default=sample, help=f"rows to keep at most (default {sample or 'all'})")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--sample", type=at_least(1), default=sample,
+                        help=f"rows to train on at most (default {sample or 'all'})")  # fmt: skip
+    parser.add_argument("--hold-out", type=at_least(0), default=0, metavar="N",
+                        help="rows to split off, drawn by the seed, as a validation file OUT.val.parquet")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the sample and the validation file")
     parser.set_defaults(run=run_prepare)
+
+
+def add_missing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--allow-missing-solution", action="store_true", help="keep such rows: they never get a hint")
 
 
 def add_hub(parser: argparse.ArgumentParser, name: str, config: str | None, revision: str) -> None:
@@ -233,32 +310,50 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     openr1 = commands.add_parser("openr1", help="OpenR1-Math-220k with the paper's filters")
     add_hub(openr1, adapters.OPENR1, "default", adapters.OPENR1_REVISION)
     openr1.add_argument("--tokenizer", help="model whose tokens count")
-    openr1.add_argument("--max-trace-tokens", type=int, default=8192, help="an accepted trace must have fewer; 0: any")
+    openr1.add_argument(
+        "--max-trace-tokens", type=at_least(0), default=8192, help="an accepted trace must have fewer; 0: any"
+    )
     openr1.add_argument("--recheck-traces", action="store_true", help="accept traces by --verifier, not by their flags")
     add_prepare(openr1, sample=15000)
 
     released = commands.add_parser("sage_train", help="the training set released with the paper")
     add_hub(released, adapters.SAGE_TRAIN, None, "main")
+    add_missing(released)
     add_prepare(released, sample=None)
 
-    table = commands.add_parser("table", help="your own JSONL, Parquet or CSV files")
+    table = commands.add_parser("table", help="your own JSON, Parquet or CSV files, verl's, DAPO's or LUFFY's")
     table.add_argument("files", nargs="+")
-    table.add_argument("--problem-column", default="problem")
-    table.add_argument("--solution-column", default="solution")
-    table.add_argument(
-        "--answer-column", help=r"default: answer if there is one, else the \boxed{} or #### of the solution"
-    )
-    table.add_argument("--id-column", help="default: an id from the problem's text")
+    for option, names in (("problem", adapters.PROBLEM), ("solution", adapters.SOLUTION)):
+        table.add_argument(
+            f"--{option}-column", help=f"a.b for b inside a; default: the first there of {', '.join(names)}"
+        )
+    table.add_argument("--answer-column", help=f"default: the first there of {', '.join(adapters.ANSWER)}, else the "
+                       r"\boxed{} or #### of the solution")  # fmt: skip
+    table.add_argument("--id-column", help=f"default: {' or '.join(adapters.PROMPT_ID)}, else an id from the text")
     table.add_argument("--data-source", help="splits the metrics; default: the file's name")
-    table.add_argument("--data-source-column", help="the same, row by row")
-    table.add_argument("--allow-missing-solution", action="store_true", help="keep such rows: they never get a hint")
+    table.add_argument("--data-source-column", help="the same, row by row; default: data_source where it is there")
+    add_missing(table)
     add_prepare(table, sample=None)
 
     benchmarks = commands.add_parser("benchmarks", help="the benchmarks as a validation file for training")
-    benchmarks.add_argument("--folder", type=Path, required=True, help="folder with the benchmark files")
-    benchmarks.add_argument("--names", nargs="+", choices=BENCHMARKS, help="default: all that are there")
+    benchmarks.add_argument("--folder", type=Path, help="folder with the benchmark files")
+    benchmarks.add_argument(
+        "--names",
+        nargs="+",
+        type=benchmark,
+        metavar="NAME[=FILE]",
+        help="which ones, or files of your own, as in evaluate.py --benchmarks; default: all of the folder",
+    )
+    benchmarks.add_argument("--verifier", default="math", help="math, exact, or package.module:name")
     add_prompt(benchmarks)
     benchmarks.set_defaults(run=run_benchmarks)
+
+    fetch = commands.add_parser(
+        "fetch-benchmarks", help="download the eight benchmarks from the hub, at fixed revisions"
+    )
+    fetch.add_argument("--folder", type=Path, required=True, help="for the files; those that are there stay")
+    fetch.add_argument("--names", nargs="+", choices=BENCHMARKS, help="default: all eight")
+    fetch.set_defaults(run=run_fetch)
 
     existing = commands.add_parser("validate", help="check an existing training file")
     existing.add_argument("file", type=Path)
@@ -270,9 +365,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # halves of characters in data
     try:
         return args.run(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

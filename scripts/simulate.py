@@ -16,13 +16,12 @@ import itertools
 from dataclasses import replace
 from statistics import fmean, median
 
-from sage.planning.simulator.engine import StepTimes
+from sage.planning.simulator.engine import ASSUMED
 from sage.planning.simulator.measured import Measured
 from sage.planning.simulator.simulate import Machine, lower_bound, simulate
 from sage.planning.simulator.strategies import STRATEGIES, Kind, Strategy
 from sage.planning.simulator.world import Lengths, World
 
-ASSUMED = StepTimes(((1, 0.01205), (256, 0.0248)), 3e-5)
 TABLE_2 = (0.569, 0.298, 0.103)
 """Never solved in the paper's Table 2: Llama-3.2-3B base, Qwen2.5-7B base, Qwen2.5-7B after GRPO."""
 
@@ -45,11 +44,11 @@ def lengths(parser: argparse.ArgumentParser, values: list[float]) -> Lengths:
     return Lengths(median_length, sigma, int(cap))
 
 
-def table(world: World, machine: Machine, strategies: list[Strategy], seeds: int, rest: float) -> None:
+def table(world: World, machine: Machine, strategies: list[Strategy], seeds: int, visits: int, rest: float) -> None:
     """One line a strategy; medians over the seeds of ratios within a seed, means of the shares."""
     worlds = [replace(world, seed=seed) for seed in range(seeds)]
     bounds = [lower_bound(each, machine) for each in worlds]
-    results = {each.name: [simulate(world, each, machine) for world in worlds] for each in strategies}
+    results = {each.name: [simulate(world, each, machine, visits) for world in worlds] for each in strategies}
     grpo = results.get("grpo") or [simulate(each, STRATEGIES["grpo"], machine) for each in worlds]
     work, path = median(b.work for b in bounds), median(b.critical_path for b in bounds)
     load = world.prompts * world.group_size / machine.engines / machine.slots
@@ -87,9 +86,13 @@ def main() -> int:
     parser.add_argument("--lengths", type=float, nargs=3, default=[700, 0.8, 2048], metavar=LENGTHS)
     parser.add_argument("--hints", type=float, nargs=3, default=[300, 0.5, 1024], metavar=LENGTHS,
                         help="lengths of the answers to hint requests")  # fmt: skip
+    parser.add_argument("--steady", type=float, default=1.0,
+                        help="how well the last visit foretells the next one: probability that a prompt's level is its "
+                        "usual one; 0.73 is as on the embedded task")  # fmt: skip
+    parser.add_argument("--visits", type=int, default=2, help="earlier visits of each prompt")
     parser.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
     parser.add_argument("--patience", type=float, nargs="+", default=[],
-                        help="further values of sage.patience, for sage and sage-calibrated")  # fmt: skip
+                        help="numbers for sage.patience, for sage and sage-calibrated")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, help="batches")
     parser.add_argument("--rest", type=float, default=0.7,
                         help="the rest of a GRPO step (log-probs, update, weights), in its rollout phases")  # fmt: skip
@@ -111,11 +114,24 @@ def main() -> int:
             parser.error(f"--gpus {gpus} must be a multiple of --gpus-per-engine {args.gpus_per_engine}")
         try:
             world = World(
-                prompts, size, collapse, lengths(parser, args.lengths), lengths(parser, args.hints), args.rescue
+                prompts,
+                size,
+                collapse,
+                lengths(parser, args.lengths),
+                lengths(parser, args.hints),
+                args.rescue,
+                steady=args.steady,
             )
         except ValueError as error:
             parser.error(str(error))
-        table(world, Machine(times, gpus // args.gpus_per_engine, args.slots), strategies, args.seeds, args.rest)
+        table(
+            world,
+            Machine(times, gpus // args.gpus_per_engine, args.slots),
+            strategies,
+            args.seeds,
+            args.visits,
+            args.rest,
+        )
     return 0
 
 

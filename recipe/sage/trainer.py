@@ -19,8 +19,8 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
@@ -43,33 +43,43 @@ from recipe.sage.algorithm import mark_references
 from recipe.sage.cpu import is_active
 from recipe.sage.cpu.platform import shorten_padding_rows
 from recipe.sage.dead_groups import DeadGroups
+from recipe.sage.preflight import read_config
+from recipe.sage.preflight.describe import why_not_skip
 from recipe.sage.rollout import PLAN
-from recipe.sage.settings import read_config, why_not_skip
-from sage.method.metrics import policy_metrics, staleness_metrics, token_metrics, visit_metrics
-from sage.method.records import Action, Skip, SkipReason, Visit
-from sage.method.schedule import Schedule
-from sage.method.state import HISTORY_FILE, StateStore, VisitHistory
+from sage.method.metrics import (
+    SPENT,
+    cost_line,
+    cost_metrics,
+    policy_metrics,
+    reliance_metrics,
+    staleness_metrics,
+    token_metrics,
+    visit_metrics,
+)
+from sage.method.records import Skip, SkipReason, Visit
+from sage.method.state import HISTORY_FILE, STATE_FILE, StateStore, VisitHistory
+from sage.report.alerts import WINDOW, find_alerts
 
 if is_active():
     shorten_padding_rows()
 logger = logging.getLogger(__name__)
-STATE_FILE = "sage_state.parquet"
 STOP_FILE = "SAGE_STOP_FILE"
 """Environment variable with the path of a file; when it exists, the run saves a checkpoint after its step and ends."""
 POLL_SECONDS = 0.1
 """How often the replay buffer looks for finished prompts; verl's 2 s would add a second to every step."""
 
 
-def check_groups(
-    uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dict[str, Visit], schedule: Schedule
-) -> None:
-    """Assert that every uid's rows are one group on one context (two, where a hinted rollout was put into a group).
+ALERT_STEPS = 20
+"""An alert that goes on is logged again after so many steps."""
+
+
+def check_groups(uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dict[str, Visit]) -> None:
+    """Assert that every uid's rows are those that its visit selected, one context for each of its groups.
 
     Args:
         uids: uid of each row, in any order.
         prompt_ids: prompt token ids of each row.
         visits: visit of each uid.
-        schedule: knows the size of a group at each level.
 
     Raises:
         RuntimeError: a group has another size, mixed contexts, or no visit.
@@ -80,9 +90,8 @@ def check_groups(
     for uid, rows in contexts.items():
         if uid not in visits:
             raise RuntimeError(f"group {uid}: no visit of it")
-        scaffold = visits[uid].decision.action is Action.SCAFFOLD
-        size = schedule.rollouts(0 if scaffold else visits[uid].accepted.level) + schedule.references
-        sizes, wanted = sorted(Counter(rows).values()), [1, size - 1] if scaffold else [size]
+        sizes = sorted(Counter(rows).values())
+        wanted = sorted(Counter(number for number, _ in visits[uid].rows).values())
         if sizes != wanted:
             raise RuntimeError(f"group {uid}: rows by context {sizes}, not {wanted}")
 
@@ -139,6 +148,9 @@ class SageHooks(PPOTrainer):
         self.step_skips: list[SkipReason] = []
         self.step_skipped_groups = 0
         self.saved_step = 0
+        self.recent: deque[Mapping[str, float]] = deque(maxlen=WINDOW)
+        self.next_alert: dict[str, int] = {}
+        self.spent: list[dict[str, float]] = []
         self.skips_dead_groups = self.sage.skip_dead_groups and why_not_skip(config) is None
         self.dead: DeadGroups | None = None
         self.timing_raw: dict[str, float] = {}
@@ -182,7 +194,7 @@ class SageHooks(PPOTrainer):
         outcomes = self._take_outcomes()
         self.visits = {uid: o for uid, o in outcomes.items() if isinstance(o, Visit)}
         self.step_visits += self.visits.values()
-        check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits, self.store.schedule)
+        check_groups(uids, [tuple(row.tolist()) for row in data["prompts"].unbind()], self.visits)
         self.dead = None
         if self.skips_dead_groups:
             dead = {uid for uid in set(uids) if self.visits[uid].accepted.dead}
@@ -222,7 +234,7 @@ class SageHooks(PPOTrainer):
 
     def _token_metrics(self, batch: KVBatchMeta) -> dict[str, float]:
         real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-        kinds = [self.visits[uid].row_kind(int(session)) for uid, session, _ in (key.split("_") for key in real)]
+        kinds = [self.visits[uid].kinds[int(session)] for uid, session, _ in (key.split("_") for key in real)]
         fields = ["response_mask", "entropy", "old_log_probs", "rollout_log_probs"]
         data = tq.kv_batch_get(keys=real, partition_id=batch.partition_id, select_fields=fields).to_padded_tensor()
         entropy = data.get("entropy")  # none in verl's bypass mode, which does not ask the actor
@@ -244,7 +256,9 @@ class SageHooks(PPOTrainer):
     def _compute_metrics(self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         with self._timed():
             metrics.update(visit_metrics(self.step_visits, self.step_skips, self.sage.max_level))
+            metrics.update(cost_metrics(self.step_visits))
             metrics.update(policy_metrics(self.step_visits))
+            metrics.update(reliance_metrics(self.step_visits))
             metrics.update(staleness_metrics(self.step_visits, self.global_steps))
             metrics["sage/groups/skipped"] = float(self.step_skipped_groups)
             metrics["sage/never_solved"] = self.store.never_solved()
@@ -252,6 +266,18 @@ class SageHooks(PPOTrainer):
             metrics["sage/prompts_visited"] = float(len(self.store.prompts))
             self.step_visits, self.step_skips, self.step_skipped_groups = [], [], 0
         super()._compute_metrics(batch, metrics, *args, **kwargs)
+        self._warn(metrics)
+        self.spent.append({key: value for key, value in metrics.items() if key.startswith(SPENT)})
+
+    def _warn(self, metrics: Mapping[str, float]) -> None:
+        """Log what a person would stop the run for: when it begins, and again every `ALERT_STEPS` steps."""
+        self.recent.append(dict(metrics))
+        found = find_alerts(self.recent)
+        for rule, text in found.items():
+            if self.global_steps >= self.next_alert.get(rule, 0):
+                logger.warning("SAGE: alert in step %s: %s.", self.global_steps, text)
+                self.next_alert[rule] = self.global_steps + ALERT_STEPS
+        self.next_alert = {rule: step for rule, step in self.next_alert.items() if rule in found}
 
     def on_init_end(self) -> None:
         watch.name_engines([a for m in self._rollout_server_managers() for a in m.get_addresses()])
@@ -260,6 +286,11 @@ class SageHooks(PPOTrainer):
     def on_train_begin(self) -> None:
         super().on_train_begin()
         gc.freeze()  # a full collection walks 600,000 objects of the imports, .4 to .7 s every ten steps
+
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        if self.sage.uses_hints and self.spent:
+            print(f"SAGE: {cost_line(self.spent)}", flush=True)
 
     def on_step_end(self) -> None:
         stop = os.environ.get(STOP_FILE)

@@ -40,6 +40,7 @@ POLL_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
 LOG_BYTES = 1 << 20
 NO_ERROR = "its log has no error, so it was most likely killed, for example for want of memory"
+RAY_PROCESSES = {"gcs_server": "Ray's head process, gcs_server,", "raylet": "Ray's process on this node, raylet,"}
 _SPACE = "sage"
 _counted: dict[str, float] = {}
 
@@ -81,6 +82,15 @@ def count_rollout(worker: str) -> None:
     if now - _counted.get(worker, 0.0) >= POLL_SECONDS:
         _counted[worker] = now
         _put(f"rollouts/{worker}", now)
+
+
+def dead_ray() -> str | None:
+    """A process of Ray's own that this driver has started and that is dead, in words; None while all live."""
+    node = ray._private.worker._global_node
+    for kind, process in node.dead_processes() if node else []:
+        if kind in RAY_PROCESSES:
+            return f"{RAY_PROCESSES[kind]} (process {process.pid}) has died: {NO_ERROR}"
+    return None
 
 
 def dead_part() -> str | None:
@@ -203,6 +213,8 @@ class Watch(threading.Thread):
     def _why_end(self) -> str | None:
         """Why the run cannot go on, None if it can."""
         if ray.is_initialized():
+            if part := dead_ray():  # what is asked below would wait for it
+                return part
             keys = sorted(_internal_kv_list(_key(""), namespace=_SPACE))
             reports = [(key, _internal_kv_get(key, namespace=_SPACE)) for key in keys]
             if reports != self._seen:

@@ -8,16 +8,23 @@ The answer is the row's ``reference_response`` where it has one, else its ``solu
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sage.data.training import check_training_files
+from sage.data.training import check_training_files, records
+
+_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
+SCHEMA = pa.schema([("prompt_id", pa.string()), ("messages", pa.list_(_MESSAGE))])
 
 
 def convert(data: Sequence[str], out: str) -> tuple[int, int]:
-    """Write the SFT file.
+    """Write the SFT file, as a whole or not at all; one that was written before is replaced.
 
     Args:
         data: training files (Parquet).
@@ -27,20 +34,42 @@ def convert(data: Sequence[str], out: str) -> tuple[int, int]:
         Rows written, and rows left out because they have no solution.
 
     Raises:
-        ValueError: a training file is bad (see `check_training_files`), or has no solution at all.
+        ValueError: a training file is bad (see `check_training_files`), there is no solution at all, or ``out`` is some
+            other file.
     """
-    report = check_training_files(data, needs_solutions=True)
-    rows = [
-        {"prompt_id": row["prompt_id"], "messages": [*row["prompt"], {"role": "assistant", "content": answer}]}
-        for file in data
-        for row in pq.read_table(file).to_pylist()
-        if (answer := row.get("reference_response") or row["solution"])
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), out)
+    report = check_training_files(data, needs_solutions=False)
+    _check_out(Path(out))
+    rows = [row for file in data for row in _rows(file)]
+    if not rows:
+        raise ValueError(f"{', '.join(data)}: no row has a reference_response or a solution to learn from")
+    temporary = Path(out + ".tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary)
+    os.replace(temporary, out)
     return len(rows), report.rows - len(rows)
 
 
-def main() -> None:
+def _rows(file: str) -> Iterator[dict[str, Any]]:
+    for row in records(file, ("prompt_id", "prompt", "solution", "reference_response")):
+        answer = next((a for a in (row.get("reference_response"), row["solution"]) if a and a.strip()), None)
+        if answer:
+            turns = [{"role": turn["role"], "content": turn["content"]} for turn in row["prompt"]]
+            yield {"prompt_id": row["prompt_id"], "messages": [*turns, {"role": "assistant", "content": answer}]}
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to replace anything but an SFT file: the training file, for instance."""
+    if not out.exists():
+        return
+    try:
+        made_here = out.is_file() and pq.read_schema(out).names == SCHEMA.names
+    except (pa.ArrowException, OSError):
+        made_here = False
+    if not made_here:
+        raise ValueError(f"--out {out} exists already and is no SFT file; delete it or choose another name")
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", required=True, help="training file (Parquet), or a list of them: [a.parquet,b.parquet]"
@@ -48,9 +77,14 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="SFT file to write (Parquet)")
     args = parser.parse_args()
     files = args.data[1:-1].split(",") if args.data.startswith("[") and args.data.endswith("]") else [args.data]
-    written, left_out = convert([file.strip() for file in files], args.out)
+    try:
+        written, left_out = convert([file.strip() for file in files], args.out)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(f"wrote {written} rows to {args.out}; {left_out} without a solution left out")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,28 +1,22 @@
-r"""The eight benchmarks of the paper, and files of one's own, as one kind of record.
+"""The eight benchmarks of the paper, and files of one's own: which file, and its rows as one kind of record.
 
-Releases of one benchmark differ in small ways: the column is called ``problem`` or ``question``, answers are floats
-(AMC23: ``27.0``), lists of one text wrapped in dollars (OlympiadBench), zero-padded (AIME24: ``025``) or only in the
-last ``\boxed{}`` of the solution (Minerva). All of that ends here. Rows are never dropped: one that cannot be read is
-an error that names file, row and column. Of GPQA, whose authors ask that it is not published, nothing but the row
-number and the name of the column is ever put in a message.
+Rows are never dropped: one that cannot be read is an error that names file, row and column. Of GPQA, whose authors ask
+that it is not published, nothing but the row number and the name of the column is ever put in a message.
 """
 
 from __future__ import annotations
 
-import csv
 import json
+import logging
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from sage.grading.answers import last_boxed
-from sage.hints.prompts import Message
+from sage.evaluation.choices import LETTERS, Question, read_options, right_options
+from sage.evaluation.problems import Problem, Row, read_problem, right_cells, with_options
+from sage.support.model import digest
+from sage.support.rows import SUFFIXES, Unreadable, read_rows
 
 BENCHMARKS = ("aime24", "aime25", "amc23", "math500", "minerva", "olympiadbench", "gpqa", "mmlu_pro")
 """In the paper's order."""
@@ -31,30 +25,8 @@ OUT_OF_DISTRIBUTION = BENCHMARKS[6:]
 PRIVATE = ("gpqa",)
 """Benchmarks of which no text is stored: neither questions nor responses, and of answers only the letter."""
 FILE_NAMES = {"minerva": ("minerva", "minerva_math"), "gpqa": ("gpqa", "gpqa_diamond")}
-SUFFIXES = (".jsonl", ".parquet", ".csv")
 
-LETTERS = "ABCDEFGHIJ"
-
-_IDS = ("prompt_id", "problem_id", "unique_id", "question_id", "record id", "id", "index", "idx")
-_QUESTIONS = ("problem", "question")
-_ANSWERS = ("answer", "final_answer")
-_LETTER_WANTED = "Give only the letter of the right option as the final answer."
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One problem of a benchmark."""
-
-    problem_id: str
-    """Unique in its benchmark and stable between runs."""
-    question: str
-    """What the model reads as the user's turn; the options of multiple choice are lettered lines at its end."""
-    answer: str
-    """The reference answer; a letter for multiple choice."""
-    choices: int = 0
-    """How many options there are; 0 where the answer is open."""
-    messages: tuple[Message, ...] | None = None
-    """The chat messages, where the file brings its own (the project's data format)."""
+logger = logging.getLogger(__name__)
 
 
 def find_benchmark(name: str, folder: Path) -> Path | None:
@@ -63,166 +35,121 @@ def find_benchmark(name: str, folder: Path) -> Path | None:
     return next((p for stem in stems for suffix in SUFFIXES if (p := folder / (stem + suffix)).is_file()), None)
 
 
+def choose_files(wanted: Sequence[str] | None, folder: Path | None) -> tuple[dict[str, Path], list[str]]:
+    """Name and file of each benchmark, in the paper's order, one's own last; and those that have none.
+
+    Args:
+        wanted: ``NAME`` of a file in the folder, or ``NAME=FILE``; None for all of `BENCHMARKS` that the folder has.
+        folder: holds files such as ``aime24.jsonl``.
+
+    Raises:
+        ValueError: a benchmark that is wanted has no file, two have one name, or a name is none.
+    """
+    files: dict[str, Path] = {}
+    absent = []
+    if folder and not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; name the one that holds the benchmark files")
+    for item in BENCHMARKS if wanted is None else wanted:
+        name, mark, path = item.partition("=")
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise ValueError(
+                f"{item!r}: {name!r} cannot name a benchmark; use NAME or NAME=FILE, with letters and digits"
+            )
+        if mark and not path:
+            raise ValueError(f"{item!r} names no file; use {name}=FILE")
+        if name in files:
+            raise ValueError(f"{name} is named twice; give every benchmark a name of its own")
+        found = Path(path) if path else find_benchmark(name, folder) if folder else None
+        if found:
+            files[name] = found
+        elif wanted is None:
+            absent.append(name)
+        else:
+            raise ValueError(f"{name}: no such file in {folder or 'any folder that is named'}; give it as {name}=FILE")
+    if not files:
+        raise ValueError(
+            f"{folder} holds none of the benchmark files; they are named {', '.join(BENCHMARKS)}.jsonl"
+            if folder
+            else "no benchmark; name their folder, or a file by NAME=FILE"
+        )
+    order = [*(name for name in BENCHMARKS if name in files), *(name for name in files if name not in BENCHMARKS)]
+    return {name: files[name] for name in order}, absent
+
+
 def load_benchmark(name: str, path: str | Path) -> list[Problem]:
     """Read a benchmark.
 
+    Rows without an id that repeat another one in everything are one problem; how many there are is logged.
+
     Args:
         name: one of `BENCHMARKS`, or any other name for a file of one's own: rows with ``problem`` or ``question``,
-            ``answer`` and, optionally, an id; ``options`` make it multiple choice. A Parquet file in the format that
-            the project trains on is read too, with its own prompts.
-        path: ``.jsonl``, ``.parquet`` or ``.csv``.
+            ``answer`` and, optionally, an id; ``options`` or ``choices`` make it multiple choice. Files in the format
+            that verl trains on are read too, with their own prompts.
+        path: ``.jsonl``, ``.json``, ``.parquet`` or ``.csv``.
 
     Raises:
         ValueError: the file is missing, empty or of another type, or a row lacks something. The message names file, row
             (from 0) and column.
     """
     path = Path(path)
-    rows = _read(path)
+    rows = []
+    for number, values in enumerate(read_rows(path)):
+        where = f"{path}, row {number}"
+        if isinstance(values, Unreadable):
+            raise ValueError(f"{values.why} (row {number})")
+        rows.append(Row(where, number, values))
     if not rows:
         raise ValueError(f"{path}: the file has no rows")
-    read = _gpqa if name == "gpqa" else _trained_on if "reward_model" in rows[0] else _ordinary
-    problems = [read(_Row(f"{path}, row {number}", number, row)) for number, row in enumerate(rows)]
-    seen: dict[str, int] = {}
-    for number, problem in enumerate(problems):
-        first = seen.setdefault(problem.problem_id, number)
-        if first != number:
-            raise ValueError(f"{path}, row {number}: its id repeats that of row {first}")
-    return problems
+    if name == "gpqa":
+        return _unlike(path, rows, [_gpqa(row) for row in rows])
+    options = [read_options(row.values, row.where) for row in rows]
+    asked = [Question(r.where, found, right_cells(r)) for r, found in zip(rows, options, strict=True) if found]
+    letters = iter(right_options(asked))
+    problems = [
+        read_problem(row, found, next(letters) if found else None) for row, found in zip(rows, options, strict=True)
+    ]
+    return _unlike(path, rows, problems)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row that knows where it comes from. Columns are found whatever their case."""
-
-    where: str
-    number: int
-    values: Mapping[str, Any]
-
-    def get(self, names: Iterable[str]) -> tuple[str, Any]:
-        """Name and value of the first of these columns that is there and not null.
-
-        Raises:
-            ValueError: none is.
-        """
-        names = tuple(names)
-        for name in names:
-            for key, value in self.values.items():
-                if key.lower() == name and value is not None:
-                    return key, value
-        raise ValueError(f"{self.where}: {' or '.join(map(repr, names))} is missing")
-
-    def text(self, *names: str) -> str:
-        """As `get`, for a text that must not be empty."""
-        key, value = self.get(names)
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{self.where}: {key!r} must be a text, not {type(value).__name__} or empty")
-        return value.strip()
-
-    def has(self, *names: str) -> bool:
-        return any(key.lower() in names and value is not None for key, value in self.values.items())
-
-    def problem_id(self) -> str:
-        """The id; the row number where the file has no column for it."""
-        if not any(key.lower() in _IDS for key in self.values):
-            return str(self.number)
-        return str(self.get(_IDS)[1])
+def problems_digest(problems: Sequence[Problem]) -> str:
+    """Changes with everything that is asked, and with how it is read."""
+    asked = [(p.problem_id, p.question, p.answer, p.messages) for p in problems]
+    return digest(json.dumps(asked).encode())
 
 
-def _ordinary(row: _Row) -> Problem:
-    question = row.text(*_QUESTIONS)
-    if row.has("context"):
-        question = f"{row.text('context')}\n\n{question}"
-    if row.has("options"):
-        key, options = row.get(["options"])
-        if not isinstance(options, list) or not all(isinstance(o, str) and o.strip() for o in options):
-            raise ValueError(f"{row.where}: {key!r} must be a list of texts")
-        return _multiple_choice(row, question, options)
-    if row.has(*_ANSWERS):
-        answer = _answer(row)
-    else:
-        boxed = last_boxed(row.text("solution")) if row.has("solution") else None
-        if not boxed:
-            raise ValueError(rf"{row.where}: 'answer' is missing, and no 'solution' ends in \boxed{{}}")
-        answer = boxed
-    return Problem(row.problem_id(), question, answer)
+def _unlike(path: Path, rows: Sequence[Row], problems: Sequence[Problem]) -> list[Problem]:
+    """The problems without those that repeat another one.
+
+    Raises:
+        ValueError: an id is used twice.
+    """
+    ids: dict[str, int] = {}
+    contents: dict[object, int] = {}
+    kept = []
+    for row, problem in zip(rows, problems, strict=True):
+        if row.problem_id() is None:
+            content = (problem.question, problem.answer, str(problem.messages))
+            if content in contents:
+                continue
+            contents[content] = row.number
+        first = ids.setdefault(problem.problem_id, row.number)
+        if first != row.number:
+            raise ValueError(f"{row.where}: its id repeats that of row {first}")
+        kept.append(problem)
+    if len(kept) < len(rows):
+        logger.warning(
+            "%s: %d of %d rows repeat another one and are left out; how often each problem is asked is for you to say",
+            path, len(rows) - len(kept), len(rows),
+        )  # fmt: skip
+    return kept
 
 
-def _answer(row: _Row) -> str:
-    key, value = row.get(_ANSWERS)
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value != value:
-        raise ValueError(f"{row.where}: {key!r} must be a text or a number, not {type(value).__name__}")
-    # Dollars wrap the answer, or each of several; \$ is money. Minerva has one answer in Python.
-    text = re.sub(r"(?<!\\)\$", "", str(value)).replace("np.", "\\").strip().rstrip(".")
-    if not text:
-        raise ValueError(f"{row.where}: {key!r} is empty")
-    return str(int(text)) if re.fullmatch(r"0\d+", text) else text
-
-
-def _multiple_choice(row: _Row, question: str, options: Sequence[str]) -> Problem:
-    letter = row.text("answer").upper()
-    if len(options) > len(LETTERS) or letter not in list(LETTERS[: len(options)]):
-        raise ValueError(f"{row.where}: 'answer' must be the letter of one of the {len(options)} options (at most 10)")
-    if row.has("answer_index") and row.get(["answer_index"])[1] != LETTERS.index(letter):
-        raise ValueError(f"{row.where}: 'answer' and 'answer_index' name different options")
-    return Problem(row.problem_id(), _with_options(question, options), letter, len(options))
-
-
-def _with_options(question: str, options: Sequence[str]) -> str:
-    lines = [f"{letter}. {option.strip()}" for letter, option in zip(LETTERS, options, strict=False)]
-    return "\n".join([question, "", *lines, "", _LETTER_WANTED])
-
-
-def _gpqa(row: _Row) -> Problem:
+def _gpqa(row: Row) -> Problem:
     """A row of the original release: the right option is shuffled among the others by a seed from the record's id."""
     right = row.text("correct answer")
     options = [right, *(row.text(f"incorrect answer {n}") for n in (1, 2, 3))]
     record = row.text("record id")
     order = list(range(4))
     random.Random(f"gpqa/{record}").shuffle(order)
-    question = _with_options(row.text("question"), [options[n] for n in order])
-    return Problem(record, question, LETTERS[order.index(0)], 4)
-
-
-def _trained_on(row: _Row) -> Problem:
-    messages = row.get(["prompt"])[1]
-    if not messages or messages[-1].get("role") != "user":
-        raise ValueError(f"{row.where}: the last message of 'prompt' must be the user's")
-    answer = (row.get(["reward_model"])[1] or {}).get("ground_truth")
-    if answer is None or not str(answer).strip():
-        raise ValueError(f"{row.where}: reward_model.ground_truth is missing")
-    turns = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in messages)
-    return Problem(row.text("prompt_id"), turns[-1]["content"], str(answer), messages=turns)
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path}: a benchmark must be a file in {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; give the path of the benchmark's file")
-    if path.suffix == ".parquet":
-        try:
-            return pq.read_table(path).to_pylist()
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path} is not a Parquet file") from error
-    if path.suffix == ".csv":
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, restkey=""))
-        for number, row in enumerate(rows):
-            if "" in row:
-                raise ValueError(f"{path}, row {number}: more cells than the header has")
-        return rows
-    objects = []
-    # Not splitlines(): it also splits at separators such as U+2028 inside a JSON string.
-    for number, line in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n")):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, row {number}: not JSON at column {error.colno}") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, row {number}: not a JSON object")
-        objects.append(row)
-    return objects
+    question = with_options(row.text("question"), [options[n] for n in order])
+    return Problem(record, question, LETTERS[order.index(0)], 4, row=row.number)

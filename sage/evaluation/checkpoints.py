@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sage.evaluation.generate import EngineError
 from sage.evaluation.scores import selection_score
 from sage.method.state import LATEST_FILE
+from sage.support.model import digest
 
 MERGED_FROM = "merged_from.json"
 
@@ -42,7 +44,9 @@ class Checkpoint:
         Raises:
             ValueError: there are no weights that verl's model merger could read.
         """
-        if (self.path / "actor/fsdp_config.json").is_file() and any(self._shards()):
+        if (self.path / "actor/fsdp_config.json").is_file() and any(
+            (self.path / "actor").glob("model_world_size_*.pt")
+        ):
             return "fsdp"
         if (self.path / "actor/model/dist_ckpt").is_dir():
             return "megatron"
@@ -51,32 +55,46 @@ class Checkpoint:
             "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra]"
         )
 
-    def identity(self) -> dict[str, Any]:
-        """Changes when another run writes a checkpoint at this place."""
-        files = [p.stat() for p in self._shards()]
-        return {
-            "checkpoint": str(self.path.resolve()),
-            "bytes": sum(f.st_size for f in files),
-            "modified": max((int(f.st_mtime) for f in files), default=0),
-        }
+    @property
+    def tokenizer(self) -> Path:
+        """The folder with configuration and tokenizer, which verl saves with every checkpoint.
 
-    def _shards(self) -> list[Path]:
-        actor = self.path / "actor"
-        return [
-            *actor.glob("model_world_size_*.pt"),
-            *actor.glob("model/**/*.*"),
-            *actor.glob("huggingface/*.safetensors"),
-        ]
+        Raises:
+            ValueError: it is not there.
+        """
+        folder = self.hugging_face or self.path / "actor/huggingface"
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is missing, where verl saves configuration and tokenizer; copy the run again")
+        return folder
+
+    def identity(self) -> dict[str, str]:
+        """Changes when another checkpoint is written at this place, and not when the run's folder moves.
+
+        Sizes and times stand for the contents, since a run has many checkpoints of several times the model's size.
+        """
+        files = ((path.relative_to(self.path), path.stat()) for path in sorted(self._shards()))
+        listing = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in files)
+        return {"weights": f"checkpoint {digest(listing.encode())}"}
+
+    def _shards(self) -> set[Path]:
+        """Everything on which the merged model depends."""
+        patterns = ("model_world_size_*.pt", "model/**/*.*", "huggingface/*")
+        return {path for pattern in patterns for path in (self.path / "actor").glob(pattern) if path.is_file()}
 
 
 def find_checkpoints(run: Path) -> tuple[list[Checkpoint], list[str]]:
     """The complete checkpoints of a run by step, and why others are left out.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or verl's note of the last one is damaged.
     """
+    if not run.is_dir():
+        raise ValueError(f"{run} is not a folder, so it has no complete checkpoint global_step_*; correct the path")
     latest = run / LATEST_FILE
-    last = int(latest.read_text()) if latest.is_file() else None
+    note = latest.read_text(encoding="utf-8").strip() if latest.is_file() else None
+    if note is not None and not note.isdecimal():
+        raise ValueError(f"{latest} must hold the number of the last step, not {note[:40]!r}; correct or delete it")
+    last = None if note is None else int(note)
     found, skipped = [], []
     for path in run.glob("global_step_*"):
         if not re.fullmatch(r"global_step_\d+", path.name):
@@ -100,7 +118,7 @@ def merge(checkpoint: Checkpoint, target: Path) -> Path:
     The merger writes beside the target, which appears only when it is complete.
 
     Raises:
-        RuntimeError: the merger failed; the message holds the end of what it printed.
+        EngineError: the merger failed; the message holds the end of what it printed.
         ValueError: the checkpoint holds no weights that it could merge.
     """
     if checkpoint.hugging_face:
@@ -117,7 +135,7 @@ def merge(checkpoint: Checkpoint, target: Path) -> Path:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-25:])
-        raise RuntimeError(f"{tail}\nverl's model merger failed on {checkpoint.path}/actor (status {done.returncode})")
+        raise EngineError(f"{tail}\nverl's model merger failed on {checkpoint.path}/actor (status {done.returncode})")
     (partial / MERGED_FROM).write_text(json.dumps(identity) + "\n", encoding="utf-8")
     os.replace(partial, target)
     return target

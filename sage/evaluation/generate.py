@@ -7,9 +7,11 @@ ends itself when the process that started it is gone, killed or not, so that not
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -23,6 +25,10 @@ from sage.support.engine import CPU_DEFAULTS
 
 WINDOW = 2048
 """Requests that a replica has at once: more than an engine runs together, few enough to hold in memory."""
+
+
+class EngineError(RuntimeError):
+    """A replica, or the merger of a checkpoint, ended before its work was done."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,12 @@ def replica_devices(engine: dict[str, Any], wanted: int | None) -> list[str | No
         wanted: how many replicas; None for as many as the visible GPUs allow, or one on a CPU.
 
     Raises:
-        ValueError: there are too few GPUs.
+        ValueError: there are too few GPUs, or the numbers of an engine's GPUs are none.
     """
+    sizes = {key: engine.get(key, 1) for key in ("tensor_parallel_size", "pipeline_parallel_size")}
+    for key, value in sizes.items():
+        if type(value) is not int or value < 1:
+            raise ValueError(f"--engine {key}={value} must be a whole number of at least 1")
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         import torch
@@ -75,7 +85,7 @@ def replica_devices(engine: dict[str, Any], wanted: int | None) -> list[str | No
         devices = [name.strip() for name in named.split(",") if name.strip()]
     if not devices:
         return [None] * (wanted or 1)
-    size = engine.get("tensor_parallel_size", 1) * engine.get("pipeline_parallel_size", 1)
+    size = math.prod(sizes.values())
     most = len(devices) // size
     if not 1 <= (wanted or most) <= most:
         raise ValueError(
@@ -117,7 +127,7 @@ class Replicas:
 
     def __enter__(self) -> Replicas:
         try:
-            self.context_length = min(self._receive(connection) for connection in self._processes)
+            self.context_length = min(self._started(connection) for connection in self._processes)
         except BaseException:
             self.__exit__()
             raise
@@ -136,7 +146,7 @@ class Replicas:
             groups: requests that go to one replica together, such as those with the same prompt.
 
         Raises:
-            RuntimeError: a replica ended; the message holds the end of its log.
+            EngineError: a replica ended; the message holds the end of its log.
         """
         waiting = iter(groups)
         running = dict.fromkeys(self._processes, 0)
@@ -156,6 +166,13 @@ class Replicas:
                 running[ready] -= len(finished)
                 yield from finished
 
+    def _started(self, connection: Connection) -> int:
+        """The length of an engine's context, or why it did not start."""
+        said = self._receive(connection)
+        if isinstance(said, int):
+            return said
+        raise EngineError(f"vLLM does not start: {said}; its log is {self._logs[connection]}")
+
     def _receive(self, connection: Connection) -> Any:
         try:
             return connection.recv()
@@ -168,13 +185,14 @@ class Replicas:
         log = self._logs[connection]
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:]
         tail = "\n".join(line[:200] for line in lines)
-        raise RuntimeError(f"{tail}\na replica ended with status {process.exitcode}; its log is {log}") from None
+        raise EngineError(f"{tail}\na replica ended with status {process.exitcode}; its log is {log}") from None
 
 
 def _serve(
     connection: Connection, model: str, engine: dict[str, Any], decoding: Decoding, device: str | None, log: str
 ) -> None:
-    """A replica: says how long its context is, then answers groups of requests until the connection is closed."""
+    """A replica: says how long its context is, or why there is no engine; then answers groups of requests until the
+    connection is closed."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, sys.stdout.fileno())
     os.dup2(output, sys.stderr.fileno())
@@ -191,7 +209,12 @@ def _serve(
     from vllm.inputs import TokensPrompt
     from vllm.sampling_params import RequestOutputKind
 
-    llm = LLMEngine.from_engine_args(EngineArgs(model=model, **engine))
+    try:
+        llm = LLMEngine.from_engine_args(EngineArgs(model=model, **engine))
+    except (TypeError, ValueError) as error:  # what vLLM raises for arguments that it does not take
+        traceback.print_exc()
+        connection.send(" ".join(str(error).split())[:500])
+        return
     connection.send(llm.model_config.max_model_len)
     keys: dict[str, tuple[str, str, int]] = {}
     names = map(str, itertools.count())

@@ -13,16 +13,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sage.evaluation.benchmarks import PRIVATE, Problem
+from sage.evaluation.benchmarks import PRIVATE
 from sage.evaluation.generate import Decoding, Generation, Replicas, Request, replica_devices
+from sage.evaluation.problems import Problem
 from sage.evaluation.scores import averages, score
-from sage.evaluation.store import TOO_LONG, Sample, SampleFile, check_settings
-from sage.grading.answers import last_boxed, named_choice, stated_choice
+from sage.evaluation.store import TOO_LONG, Sample, SampleFile, check_settings, noted_settings
+from sage.grading.choices import chosen
 from sage.grading.pool import available_cores
+from sage.grading.responses import find_boxes, without_thoughts
 from sage.grading.verifier import Verifier, load_verifier
 from sage.hints.prompts import Message
 from sage.hints.writer import request_seed
 from sage.support.files import write_json
+from sage.support.model import ChatTemplate
 
 Benchmarks = Mapping[str, Sequence[Problem]]
 
@@ -65,14 +68,13 @@ def messages(problem: Problem, system: str) -> list[Message]:
 
 def extract_answer(verifier: Verifier, problem: Problem, response: str) -> str | None:
     r"""The answer that a response ends in, as the verifier reads it: by its own method ``extract_answer`` if it has
-    one, else the letter chosen, or the content of the last ``\boxed{}``."""
+    one, else the letter chosen, or what the last ``\boxed{}`` holds, or several that belong together."""
     own: Callable[[str], str | None] | None = getattr(verifier, "extract_answer", None)
     if own:
         return own(response)
-    boxed = last_boxed(response)
-    if problem.choices:
-        return stated_choice(response) if boxed is None else named_choice(boxed)
-    return boxed
+    text = without_thoughts(response)
+    boxes = find_boxes(text)
+    return chosen(text, boxes) if problem.choices else boxes.final
 
 
 class Evaluation:
@@ -105,24 +107,29 @@ class Evaluation:
     def begin(self, identity: dict[str, Any], digests: dict[str, str]) -> None:
         """Note what the samples depend on.
 
+        Args:
+            identity: what the model is, and whatever else is the same for all samples of this folder.
+            digests: of each benchmark (`sage.evaluation.benchmarks.problems_digest`).
+
         Raises:
             ValueError: those on file depend on something else.
         """
         check_settings(self.folder / "settings.json", identity | self.settings.of_samples(), digests)
 
-    def sample(self, model: str, engines: Engines) -> None:
+    def sample(self, model: str, template: ChatTemplate, engines: Engines) -> None:
         """Draw and grade what is missing.
 
         Args:
-            model: path or name for vLLM and the tokenizer.
+            model: path or name for vLLM.
+            template: its chat template.
             engines: how vLLM is started.
 
         Raises:
-            RuntimeError: an engine ended.
-            ValueError: the model's tokenizer has no chat template, or the GPUs are too few.
+            EngineError: an engine ended.
+            ValueError: the template does not take a problem's messages, or the GPUs are too few.
         """
         missing = self.missing()
-        groups = list(self._requests(model, missing))
+        groups = list(self._requests(template, missing))
         verifier = load_verifier(self.settings.verifier)
         devices = replica_devices(engines.options, engines.replicas)
         problems = {(name, p.problem_id): p for name, ps in self.benchmarks.items() for p in ps}
@@ -168,7 +175,7 @@ class Evaluation:
             numbers = range(self.settings.samples)
             scores[name] = score([[samples[p.problem_id, n] for n in numbers] for p in problems])
         path = self.folder / "summary.json"
-        settings = {"samples": self.settings.samples, **self.settings.of_samples()}
+        settings = {"samples": self.settings.samples, **noted_settings(self.folder / "settings.json")}
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         if before.get("settings") == settings:
             there = {path.stem for path in self.folder.glob("*.jsonl")}
@@ -177,23 +184,15 @@ class Evaluation:
         write_json(path, summary)
         return summary
 
-    def _requests(self, model: str, missing: Mapping[str, Mapping[str, list[int]]]) -> Iterator[list[Request]]:
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        if not tokenizer.chat_template:
-            raise ValueError(f"{model}: its tokenizer has no chat template; evaluate a chat model")
+    def _requests(
+        self, template: ChatTemplate, missing: Mapping[str, Mapping[str, list[int]]]
+    ) -> Iterator[list[Request]]:
         for name, problems in self.benchmarks.items():
             for problem in problems:
                 numbers = missing[name].get(problem.problem_id)
                 if not numbers:
                     continue
-                ids: list[int] = tokenizer.apply_chat_template(
-                    messages(problem, self.settings.system),
-                    add_generation_prompt=True,
-                    tokenize=True,
-                    return_dict=False,
-                )
+                ids = template.encode(messages(problem, self.settings.system))
                 key = (name, problem.problem_id)
                 yield [Request((*key, n), ids, request_seed(self.settings.seed, *key, n)) for n in numbers]
 

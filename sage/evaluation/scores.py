@@ -12,7 +12,8 @@ import numpy as np
 
 from sage.evaluation.benchmarks import IN_DISTRIBUTION, OUT_OF_DISTRIBUTION
 from sage.evaluation.store import TOO_LONG, Sample
-from sage.grading.answers import normalise, number
+from sage.grading.answers import number
+from sage.grading.notation import normalise
 
 DRAWS = 10_000
 LEVEL = 0.95

@@ -115,25 +115,41 @@ class SampleFile:
                 offset += len(line)
 
 
+def noted_settings(path: Path) -> dict[str, Any]:
+    """What the samples beside a file of `check_settings` depend on; empty where there are none."""
+    if not any(path.parent.glob("*.jsonl")):
+        return {}
+    if not path.exists():
+        raise ValueError(
+            f"{path} is missing, so how the samples beside it were drawn is not known; use another --out or --name, or "
+            "delete that folder"
+        )
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    return settings
+
+
 def check_settings(path: Path, settings: dict[str, Any], benchmarks: dict[str, str]) -> None:
     """Refuse to go on with samples that were drawn in another way; else note how these are.
 
     Args:
         path: the file that notes it, beside the samples.
         settings: what every sample depends on.
-        benchmarks: name and a digest of the file of each benchmark; others that the file knows already stay.
+        benchmarks: name and a digest of each benchmark; others that the file knows already stay.
 
     Raises:
-        ValueError: a setting or a benchmark's file has changed; the message names it and both values.
+        ValueError: a setting or a benchmark has changed; the message names it and both values.
     """
-    before: dict[str, dict[str, Any]] = {"settings": {}, "benchmarks": {}}
-    if any(path.parent.glob("*.jsonl")) and path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-    for what, new in (("settings", settings), ("benchmarks", benchmarks)):
-        for key, value in new.items():
-            if before[what].get(key, value) != value:
-                raise ValueError(
-                    f"{path}: {key} was {before[what][key]!r} and is {value!r} now, so the samples there cannot be "
-                    "gone on with; use another --out or --name, or delete that folder"
-                )
-    write_json(path, {"settings": settings, "benchmarks": before["benchmarks"] | benchmarks})
+    before = noted_settings(path)
+    digests = json.loads(path.read_text(encoding="utf-8"))["benchmarks"] if before else {}
+    changes = [
+        f"{key} was {old.get(key)!r} and is {value!r} now"
+        for old, new in ((before or settings, settings), (benchmarks | digests, benchmarks))
+        for key, value in new.items()
+        if key not in old or old[key] != value
+    ]
+    if changes:
+        raise ValueError(
+            f"{path}: {'; '.join(changes)}, so the samples there are not gone on with; use another --out or --name, "
+            "or delete that folder"
+        )
+    write_json(path, {"settings": settings, "benchmarks": digests | benchmarks})

@@ -1,4 +1,4 @@
-"""math-verify in processes of its own, which are reused, limited in CPU time and memory, and replaced when they die.
+"""Comparisons in processes of their own, which are reused, limited in CPU time and memory, and replaced when they die.
 
 math-verify's own time limits rest on SIGALRM: they fail off the main thread, and cannot interrupt one long operation.
 Here every grading process compares one pair at a time in its main thread, and the kernel ends it once the comparison
@@ -7,17 +7,16 @@ has used up its CPU time. Time spent waiting for a core does not count, so a bus
 
 from __future__ import annotations
 
-import logging
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import weakref
-from functools import lru_cache
 from multiprocessing.connection import Connection, Pipe
-from typing import Any
+
+from sage.grading.comparison import compare
+from sage.grading.mathematics import math_verify_says
 
 STARTUP_SECONDS = 300.0
 MEMORY_BYTES = 4 << 30
@@ -27,42 +26,6 @@ WALL_FACTOR = 20
 
 def available_cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-_E_NOTATION = re.compile(r"(?<=[\d.])[eE]([+-]?\d{1,3})(?!\w|\.\d)")
-
-
-@lru_cache(maxsize=2048)
-def _parse(answer: str) -> list[Any]:
-    from math_verify import LatexExtractionConfig, parse
-
-    # The box only: math-verify would otherwise go on to compare some fraction or number inside what it cannot read,
-    # and evaluate text with sympy's parse_expr.
-    box = LatexExtractionConfig(try_extract_without_anchor=False, boxed_match_priority=0)
-    answer = answer.rstrip(" .").replace("$,", "$, ")  # $10$,$200$ is a list, 10,200 is a number
-    boxed = r"\boxed{" + _E_NOTATION.sub(r" \\times 10^{\1}", answer) + "}"
-    return parse(boxed, extraction_config=[box], parsing_timeout=None)
-
-
-def math_verify_says(candidate: str, answer: str) -> bool:
-    """math-verify's verdict on the contents of two boxes, without its time limits, and not on small numbers alone."""
-    for module in ("parser", "grader"):
-        logging.getLogger(f"math_verify.{module}").setLevel(logging.ERROR)  # it warns that it has no time limit
-    from math_verify import verify
-
-    left, right = _parse(candidate), _parse(answer)
-    percent = "%" in candidate + answer  # 50% equals both 0.5 and 50
-    return bool(verify(right, left, timeout_seconds=None)) and (percent or _close(left, right))
-
-
-def _close(left: list[Any], right: list[Any]) -> bool:
-    """False where two numbers differ in their first five digits: math-verify compares absolutely, so 1e-20 equals 0."""
-    if left == right or not all(parsed and getattr(parsed[0], "is_number", False) for parsed in (left, right)):
-        return True
-    apart, *sizes = (abs(value.evalf()).evalf() for value in (left[0] - right[0], left[0], right[0]))
-    if not all(value.is_Number and value.is_finite for value in (apart, *sizes)):
-        return True
-    return bool(apart <= 1e-5 * max(sizes))
 
 
 class GradingPool:
@@ -91,7 +54,7 @@ class GradingPool:
             return [child.process_id for child in self._idle]
 
     def compare(self, candidate: str, answer: str) -> bool:
-        """math-verify's verdict on two answers. Waits for an idle process.
+        """Whether two bare answers are the same, with mathematics. Waits for an idle process.
 
         Raises:
             TimeoutError: the comparison was cut off.
@@ -228,7 +191,7 @@ def _serve(descriptor: int, timeout: float) -> None:
         while True:
             candidate, answer = connection.recv()
             signal.setitimer(signal.ITIMER_PROF, timeout)
-            verdict = math_verify_says(candidate, answer)
+            verdict = bool(compare(candidate, answer, math_verify_says))
             signal.setitimer(signal.ITIMER_PROF, 0)
             connection.send(verdict)
     except (EOFError, ConnectionError):

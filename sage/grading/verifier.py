@@ -7,27 +7,22 @@ leave open. Bare answers are compared in this process, and only where that is ha
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
-from sage.grading.answers import (
-    COMMAND,
-    GREEK,
-    choice,
-    commands,
-    comparable,
-    compare_cheaply,
-    last_boxed,
-    letters,
-    named_choice,
-    stated_choice,
-)
-from sage.grading.pool import GradingPool, available_cores, math_verify_says
-from sage.support.plugins import load_object
+from sage.grading.choices import choice, chosen
+from sage.grading.comparison import compare
+from sage.grading.kinds import Listing, parse
+from sage.grading.mathematics import HarmlessMathematics
+from sage.grading.notation import canonical
+from sage.grading.pool import GradingPool, available_cores
+from sage.grading.responses import find_boxes, last_boxed, without_thoughts
+from sage.support.plugins import foreign, load_object
+
+T = TypeVar("T")
 
 
 class Verifier(Protocol):
@@ -40,12 +35,46 @@ class Verifier(Protocol):
         """Whether two bare answers are the same; cheap and bounded, so that the leak guard can call it often."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a response is correct, and whether that could be told."""
+
+    correct: bool
+    failure: Literal["timeout", "crash"] | None = None
+    """Why the response counts as wrong without having been compared."""
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """What a verifier may have besides, if grading can fail, so that training counts the failures."""
+
+    def judge(self, response: str, answer: str) -> Verdict:
+        """`Verifier.is_correct`, and what went wrong."""
+
+
 @runtime_checkable
 class LeakFinder(Protocol):
     """What a verifier may have besides, where an answer is no value to look for: a plan, a program."""
 
     def find_leaks(self, hint: str, answer: str) -> list[tuple[int, int]]:
         """Character spans of a hint that give the answer away."""
+
+
+@runtime_checkable
+class AnswerChecker(Protocol):
+    r"""What a verifier may have besides, to check the answers of a data file before training in a way of its own.
+
+    Without it, an answer counts as one that a response can reach if ``\boxed{answer}`` is correct, or the row's
+    reference response or solution, and if it is no placeholder such as *unknown*.
+    """
+
+    def why_unverifiable(self, answer: str, responses: Sequence[str]) -> str | None:
+        """Why no response could be correct, in words; None where one could.
+
+        Args:
+            answer: a row's reference answer.
+            responses: what the row has as a response: its ``reference_response``, then its ``solution``; may be empty.
+        """
 
 
 class ExactVerifier:
@@ -82,38 +111,62 @@ class MathVerifier:
         self._settings = (timeout, max_answer_chars, processes)
         self._max_answer_chars = max_answer_chars
         self._counting = threading.Lock()
+        self._thread = threading.local()
         self._pool = self._new_pool()
 
     def __reduce__(self) -> tuple[type[MathVerifier], tuple[float, int, int | None]]:
         return MathVerifier, self._settings
 
     def is_correct(self, response: str, answer: str) -> bool:
-        """Whether a response ends in the reference answer.
+        """Whether a response ends in the reference answer; not if a comparison was cut off or crashed.
 
         Raises:
             RuntimeError: a grading process cannot be started.
         """
-        candidate = last_boxed(response)
+        try:
+            return self._ends_in(response, answer)
+        except TimeoutError:
+            with self._counting:
+                self.timeouts += 1
+            self._thread.failure = "timeout"
+        except ChildProcessError:
+            with self._counting:
+                self.crashes += 1
+            self._thread.failure = "crash"
+        return False
+
+    def judge(self, response: str, answer: str) -> Verdict:
+        """As `is_correct`, also that of a subclass, and whether a comparison was cut off or crashed.
+
+        Raises:
+            RuntimeError: a grading process cannot be started.
+        """
+        self._thread.failure = None
+        return Verdict(self.is_correct(response, answer), self._thread.failure)
+
+    def _ends_in(self, response: str, answer: str) -> bool:
+        text = without_thoughts(response)
+        boxes = find_boxes(text)
         if expected := choice(answer):
-            return expected == (stated_choice(response) if candidate is None else named_choice(candidate))
-        if candidate is None or self._too_long(candidate, answer):
+            return expected == chosen(text, boxes)
+        if boxes.final is None:
             return False
-        match = compare_cheaply(candidate, answer)
-        return self._compare_in_pool(candidate, answer) if match is None else match
+        if self._compare(boxes.final, answer):
+            return True
+        listed = ", ".join(boxes.every)
+        return (
+            len(boxes.every) > 1
+            and listed != boxes.final
+            and self._is_list(answer, len(boxes.every))
+            and self._compare(listed, answer)
+        )
 
     def same_answer(self, candidate: str, answer: str) -> bool:
         """Whether two bare answers are the same. Starts no process; where a comparison could be slow, answers False."""
         if self._too_long(candidate, answer):
             return False
-        if expected := choice(answer):
-            return expected == named_choice(candidate)
-        match = compare_cheaply(candidate, answer)
-        if match is not None:
-            return match
-        left, right = comparable(candidate, answer)
-        if letters(left) != letters(right) or not (_is_harmless(left) and _is_harmless(right)):
-            return False
-        return _compare_here(left, right)
+        match = compare(candidate, answer)
+        return bool(compare(candidate, answer, HarmlessMathematics())) if match is None else match
 
     def close(self) -> None:
         """End the grading processes; a later comparison starts others."""
@@ -126,18 +179,35 @@ class MathVerifier:
         timeout, _, processes = self._settings
         return GradingPool(processes or available_cores(), timeout)
 
+    def _is_list(self, answer: str, length: int) -> bool:
+        kind = None if self._too_long(answer) else parse(canonical(answer))
+        return isinstance(kind, Listing) and len(kind.items) == length
+
+    def _compare(self, candidate: str, answer: str) -> bool:
+        if self._too_long(candidate, answer):
+            return False
+        match = compare(candidate, answer)
+        return self._compare_in_pool(candidate, answer) if match is None else match
+
     def _compare_in_pool(self, candidate: str, answer: str) -> bool:
         if self._pool.owner != os.getpid():  # this process was forked: two readers would get each other's verdicts
             self._pool = self._new_pool()
-        try:
-            return self._pool.compare(candidate, answer)
-        except TimeoutError:
-            with self._counting:
-                self.timeouts += 1
-        except ChildProcessError:
-            with self._counting:
-                self.crashes += 1
-        return False
+        return self._pool.compare(candidate, answer)
+
+
+def guarded(verifier: Verifier, ask: Callable[[], T]) -> T | Exception:
+    """What a verifier says, or what one of the user's own raises: it may raise anything at an answer it cannot read."""
+    try:
+        return ask()
+    except Exception as error:
+        if isinstance(verifier, (MathVerifier, ExactVerifier)):
+            raise
+        return error
+
+
+def try_response(verifier: Verifier, response: str, answer: str) -> bool | Exception:
+    """Whether a response is correct, `guarded`."""
+    return guarded(verifier, lambda: verifier.is_correct(response, answer))
 
 
 def grade(verifier: Verifier, pairs: Sequence[tuple[str, str]]) -> list[bool]:
@@ -167,50 +237,9 @@ def load_verifier(spec: str, processes: int | None = None) -> Verifier:
         found = load_object(spec)
     except ValueError as error:
         raise ValueError(f"sage.verifier={spec}: {error}") from error
-    verifier = found() if isinstance(found, type) else found
+    with foreign(f"sage.verifier={spec} cannot be made"):
+        verifier = found() if isinstance(found, type) else found
     for method in ("is_correct", "same_answer"):
         if not callable(getattr(verifier, method, None)):
             raise ValueError(f"sage.verifier={spec}: it lacks the method {method}; see sage.grading.verifier.Verifier")
     return verifier
-
-
-# What math-verify may see in this process: no factorials, sums, products, integrals, limits, matrices or big powers.
-_HARMLESS_COMMANDS = GREEK | commands("frac sqrt pi cdot times div infty cup cap pm sin cos tan ln log")
-_COSTLY = re.compile(r"\\(?:sqrt|sin|cos|tan|ln|log|pm)(?![A-Za-z])")
-_POWER = re.compile(r"([\])}]?)\^ ?(\{(?:[^{}]|\{[^{}]*\})*\}|\\?\w)")
-
-
-@lru_cache(maxsize=8192)
-def _is_harmless(normalised: str) -> bool:
-    if not 0 < len(normalised) <= 64 or re.search(r"!|\*\*|\.\.|\\[^A-Za-z{}]|&|\^[^^]*\^ ?\{?\^", normalised):
-        return False
-    if any(command not in _HARMLESS_COMMANDS for command in COMMAND.findall(normalised)):
-        return False
-    symbolic = bool(letters(normalised))
-    if len(_COSTLY.findall(normalised)) > (1 if symbolic else 3):
-        return False
-    if normalised.count("^") != len(_POWER.findall(normalised)) or re.search(
-        r"\^ ?(?:\{[^{}]*\}|\\?\w) ?\^", normalised
-    ):
-        return False
-    plain, grouped = 1, 1
-    for base, exponent in _POWER.findall(normalised):
-        if "^" in exponent:
-            return False
-        size = 1
-        for digits in re.findall(r"\d+", exponent):
-            size *= max(1, int(digits))
-        if base:
-            grouped *= size
-        else:
-            plain = max(plain, size)
-    return plain * grouped <= (12 if symbolic else 999)
-
-
-_here = threading.Lock()  # sympy and the parser keep global caches
-
-
-@lru_cache(maxsize=8192)
-def _compare_here(candidate: str, answer: str) -> bool:
-    with _here:
-        return math_verify_says(candidate, answer)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sage.grading.verifier import Verifier
+from sage.hints.hint_file import json_object
 from sage.hints.sources import Reply
 from sage.hints.writer import HintRules, HintWriter, request_seed
 from sage.method.records import HintFailure, Prompt
@@ -28,24 +29,37 @@ def failures_path(path: Path) -> Path:
     return path.with_name(path.name + ".failures.jsonl")
 
 
+def noted_settings(path: Path) -> dict[str, Any]:
+    """What the hints of a file depend on; empty where there is none, or nothing is noted beside it."""
+    note = path.with_name(path.name + ".settings.json")
+    settings: dict[str, Any] = {}
+    if path.exists() and note.exists():
+        settings = json_object(note.read_bytes(), str(note))
+    return settings
+
+
 def check_settings(path: Path, settings: dict[str, Any]) -> None:
     """Refuse to go on with a file that was begun otherwise; else note how it is made, in ``<file>.settings.json``.
 
     Raises:
-        ValueError: a setting has changed; the message names it and both values.
+        ValueError: a setting has changed, and the message names it and both values; or the note is damaged.
     """
-    note = path.with_name(path.name + ".settings.json")
-    before = json.loads(note.read_text(encoding="utf-8")) if path.exists() and note.exists() else {}
+    before = noted_settings(path) or settings
     for key, value in settings.items():
-        if before.get(key, value) != value:
+        if key not in before or before[key] != value:
             raise ValueError(
-                f"{path} was begun with {key}={before[key]!r}, which is {value!r} now: use another file, or delete it"
+                f"{path} was begun with {key}={before.get(key)!r}, which is {value!r} now: use another file, "
+                "or delete it"
             )
-    write_json(note, settings)
+    write_json(path.with_name(path.name + ".settings.json"), settings)
 
 
 def already_done(path: Path) -> set[tuple[str, int, int]]:
-    """(prompt id, level, draw) of every hint and failure on file; a line cut off by an interruption is dropped."""
+    """(prompt id, level, draw) of every hint and failure on file; a line cut off by an interruption is dropped.
+
+    Raises:
+        ValueError: another line is damaged; names file and line.
+    """
     done = set()
     for file in (path, failures_path(path)):
         if not file.exists():
@@ -54,8 +68,14 @@ def already_done(path: Path) -> set[tuple[str, int, int]]:
         whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):
             file.write_bytes(whole)
-        for line in whole.splitlines():  # of bytes: hints may hold line ends that only text has, such as U+2028
-            row = json.loads(line)
+        for number, line in enumerate(whole.splitlines(), 1):  # of bytes: hints may hold line ends such as U+2028
+            if not line.strip():
+                continue
+            row = json_object(line, f"{file}, line {number}")
+            if missing := {"prompt_id", "level", "draw"} - row.keys():
+                raise ValueError(
+                    f"{file}, line {number}: {min(missing)!r} is missing; take the line out, or use another file"
+                )
             if row.get("failure") != HintFailure.ENDPOINT.value:
                 done.add((row["prompt_id"], row["level"], row["draw"]))
     return done

@@ -1,6 +1,6 @@
 """Hint prompts and their rendering (SAGE Section 3, "Hints").
 
-A set of prompts is a YAML file with the four keys of `PromptTemplates`; ``math`` and a path are accepted in the config.
+A set of prompts is a YAML file with the keys of `PromptTemplates`; ``math`` and a path are accepted in the config.
 Placeholders such as ``{problem}`` are filled in one pass, so braces in LaTeX, or a ``{hint}`` inside a problem, stay
 what they are.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,10 +21,32 @@ _REQUIRED = {
     "hint_request_json": {"problem", "solution"},
     "hinted": {"hint"},
 }
+_OPTIONAL = ("hint_system", "solution_step")
 
 
 def _fill(template: str, values: dict[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), template)
+
+
+def _placeholders(template: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", template))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        fault = error.problem or error.context
+        raise ValueError(
+            f"{path}{line}: not YAML ({fault}); indent every line of a text, and begin a text with a colon in it by |-"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    return data if isinstance(data, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -38,27 +61,40 @@ class PromptTemplates:
     """User turn of a hinted rollout: ``{hint}`` and ``{prompt}`` (the plain user turn) or ``{problem}``."""
     hint_system: str | None = None
     """System turn of a hint request; null for none."""
+    solution_step: str | None = None
+    """Regular expression of one step of a solution, for ``sage.hint_source=prefix``; null: lines and sentences."""
 
     @classmethod
     def load(cls, source: str | Path) -> PromptTemplates:
         """Read a built-in set by name, or a YAML file by path.
 
         Raises:
-            ValueError: the file is missing, or a key is unknown, absent or lacks one of its placeholders.
+            ValueError: the file is missing or no YAML, or a key is unknown, absent, no text or lacks a placeholder;
+                names file and line or key.
         """
         path = BUILTIN.get(str(source), Path(source))
         if not path.is_file():
             raise ValueError(f"sage.prompts={source}: no such file; give a YAML file or one of {', '.join(BUILTIN)}")
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        names = {f.name for f in fields(cls)}
-        if not isinstance(data, dict) or set(data) - names or names - {"hint_system"} - set(data):
-            raise ValueError(f"{path}: the keys must be {', '.join(sorted(names))} (hint_system may be left out)")
+        data = _read_yaml(path)
+        names = [f.name for f in fields(cls)]
+        wrong = [f"{key!r} is unknown" for key in data if key not in names]
+        wrong += [f"{key} is missing" for key in names if key not in data and key not in _OPTIONAL]
+        if wrong:
+            raise ValueError(
+                f"{path}: {wrong[0]}; the keys must be {', '.join(names)} ({' and '.join(_OPTIONAL)} may be left out)"
+            )
+        for key, value in data.items():
+            if not isinstance(value, str) and (key not in _OPTIONAL or value is not None):
+                raise ValueError(f"{path}: {key} is {value!r}; give a text")
         for key, required in _REQUIRED.items():
-            found = set(re.findall(r"\{(\w+)\}", data[key]))
-            if missing := required - found:
+            if missing := required - _placeholders(data[key]):
                 raise ValueError(f"{path}: {key} lacks the placeholder {{{sorted(missing)[0]}}}")
-        if not {"prompt", "problem"} & set(re.findall(r"\{(\w+)\}", data["hinted"])):
+        if not {"prompt", "problem"} & _placeholders(data["hinted"]):
             raise ValueError(f"{path}: hinted needs {{prompt}} (the plain user turn) or {{problem}}")
+        try:
+            re.compile(data.get("solution_step") or "")
+        except re.error as error:
+            raise ValueError(f"{path}: solution_step is no regular expression ({error})") from error
         return cls(**data)
 
     def hint_request_text(self, problem: str, solution: str, level: int | None) -> str:

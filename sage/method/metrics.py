@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
@@ -19,7 +19,7 @@ def _spend(visits: Collection[Visit], unit: str) -> dict[str, float]:
     for visit in visits:
         for group in visit.groups:
             kind = "hinted" if group.hint is not None else "plain"
-            fate = "accepted" if group is visit.kept else "discarded"
+            fate = "accepted" if group is visit.main else "discarded"
             spent[f"{kind}_{fate}"] += getattr(group, unit)
         spent["hint"] += sum(getattr(request, unit) for request in visit.requests)
     return {f"sage/{unit}/{name}": float(value) for name, value in spent.items()}
@@ -35,8 +35,9 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
 
     Returns:
         Counts of prompts by final level, of groups without signal before and after hinting, of hint requests and
-        failures by reason and of skipped prompts; the mean advantage energy (Eq. 6) of the accepted groups; tokens and
-        seconds by kind. Seconds are summed over prompts that run side by side: they exceed the wall time.
+        failures by reason, of skipped prompts and of rollouts that could not be graded; the mean advantage energy
+        (Eq. 6) of the accepted groups; tokens and seconds by kind. Seconds are summed over prompts that run side by
+        side: they exceed the wall time.
     """
     accepted: list[Group] = [v.accepted for v in visits]
     plain = [v.groups[0] for v in visits if v.groups[0].level == 0]
@@ -44,6 +45,8 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
     outcomes = Counter(r.outcome for v in visits for r in v.requests)
     failures = Counter(f for v in visits for f in v.failures)
     skipped = Counter(skips)
+    rollouts = [r for v in visits for g in v.groups for r in g.rollouts]
+    ungraded = Counter(r.grading_failure for r in rollouts)
     count = max(1, len(accepted))
     return {
         "sage/prompts": float(len(accepted)),
@@ -59,12 +62,55 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
         **{f"sage/hint_requests/{o}": float(outcomes[o]) for o in RequestOutcome},
         **{f"sage/hint_missing/{f}": float(failures[f]) for f in HintFailure},
         **{f"sage/skipped/{s}": float(skipped[s]) for s in SkipReason},
+        "sage/grading/rollouts": float(len(rollouts)),
+        "sage/grading/timeouts": float(ungraded["timeout"]),
+        "sage/grading/crashes": float(ungraded["crash"]),
         **_spend(visits, "tokens"),
         "sage/tokens/abandoned": float(sum(v.abandoned_tokens for v in visits)),
         "sage/levels_begun_early": float(sum(v.begun_early for v in visits)),
         "sage/rollouts_aborted": float(sum(v.aborted_rollouts for v in visits)),
         **_spend(visits, "seconds"),
     }
+
+
+BEYOND = ("tokens", "seconds", "share")
+SPENT = ("sage/tokens/", "sage/beyond_grpo/", "timing_s/step")
+"""Beginnings of the metrics that `cost_line` sums up."""
+
+
+def cost_metrics(visits: Collection[Visit]) -> dict[str, float]:
+    """What the visits of a step took beyond GRPO's part of it, the groups without a hint.
+
+    Returns:
+        Tokens of hints, hinted rollouts and rollouts that were begun early and lost (of the finished ones); seconds by
+        which the longest visit outlasted the longest group without a hint, which shared the engines with the rest; and
+        these as a share of the longest visit. All are 0 where no visit has a group without a hint.
+    """
+    plain = [v.groups[0] for v in visits if v.groups[0].level == 0]
+    longest = max((v.seconds for v in visits), default=0.0)
+    hints = sum(request.tokens for v in visits for request in v.requests)
+    spent = sum(group.tokens for v in visits for group in v.groups) + hints + sum(v.abandoned_tokens for v in visits)
+    tokens = spent - sum(group.tokens for group in plain)
+    seconds = max(0.0, longest - max((group.seconds for group in plain), default=longest))
+    values = (float(tokens), seconds, seconds / longest if longest else 0.0) if plain else (0.0, 0.0, 0.0)
+    return {f"sage/beyond_grpo/{name}": value for name, value in zip(BEYOND, values, strict=True)}
+
+
+def cost_line(steps: Collection[Mapping[str, float]]) -> str:
+    """What a run took beyond GRPO's part of its steps, in one line, from the metrics of its steps."""
+
+    def total(key: str) -> float:
+        return sum(step.get(key, 0.0) for step in steps)
+
+    kinds = ("plain_accepted", "plain_discarded", "hinted_accepted", "hinted_discarded", "hint", "abandoned")
+    tokens = sum(total(f"sage/tokens/{kind}") for kind in kinds)
+    beyond, lost = total("sage/beyond_grpo/tokens"), total("sage/tokens/abandoned")
+    seconds, all_seconds = total("sage/beyond_grpo/seconds"), total("timing_s/step")
+    return (
+        f"beyond the groups without a hint, {len(steps)} steps took {beyond:,.0f} of {tokens:,.0f} tokens "
+        f"({beyond / max(1.0, tokens):.0%}), {lost:,.0f} of them begun early and lost, and {seconds:,.0f} of "
+        f"{all_seconds:,.0f} seconds ({seconds / max(1e-9, all_seconds):.0%})"
+    )
 
 
 def policy_metrics(visits: Collection[Visit]) -> dict[str, float]:
@@ -78,6 +124,21 @@ def policy_metrics(visits: Collection[Visit]) -> dict[str, float]:
     if scored := [(r.logprob, r.tokens) for r in rollouts if r.logprob is not None]:
         metrics["sage/policy/entropy"] = -sum(logprob for logprob, _ in scored) / max(1, sum(n for _, n in scored))
     return metrics
+
+
+def reliance_metrics(visits: Collection[Visit]) -> dict[str, float]:
+    """How much correct rollouts lean on their hint h, where ``sage.measure_reliance`` had it measured.
+
+    ``sage/reliance/level_l`` is the mean over the correct hinted rollouts y that are trained on of
+    log pi(y | x, h) - log pi(y | x), in nats a token: near 0, the policy would say y without the hint as well
+    (the measure of HiLL, arXiv 2604.00698).
+    """
+    found: dict[int, list[float]] = {}
+    for group in (group for visit in visits for group in visit.groups):
+        for r in group.rollouts:
+            if r.plain_logprob is not None and r.logprob is not None and r.tokens:
+                found.setdefault(group.level, []).append((r.logprob - r.plain_logprob) / r.tokens)
+    return {f"sage/reliance/level_{level}": sum(each) / len(each) for level, each in sorted(found.items())}
 
 
 def staleness_metrics(visits: Collection[Visit], step: int) -> dict[str, float]:

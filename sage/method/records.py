@@ -9,8 +9,11 @@ plain data without a tensor; token ids stay in the adapter.
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 
@@ -25,10 +28,14 @@ class HintFailure(_Name):
     """The dataset row has no reference solution; the gold answer never stands in for it."""
     SOLUTION_TOO_LONG = "solution_too_long"
     """Problem and solution leave no room for ``sage.hint_max_tokens`` in the model length."""
+    NO_STEPS = "no_steps"
+    """The reference solution has no first part of whole steps that could be shown (``sage.hint_source=prefix``)."""
     NOT_IN_FILE = "not_in_file"
     """The hint file has no hint of the wanted level for this prompt."""
     ENDPOINT = "endpoint"
     """The hint endpoint did not answer."""
+    CUT = "cut"
+    """The last answer reached ``sage.hint_max_tokens`` before a hint of the wanted level was finished."""
     PARSE = "parse"
     """No hint of the wanted level could be read from any answer."""
     LEAK = "leak"
@@ -41,11 +48,17 @@ PERMANENT_FAILURES = frozenset({HintFailure.NO_SOLUTION, HintFailure.SOLUTION_TO
 """Failures that no level and no retry can mend within a visit."""
 
 
+LONGEST_ANSWER = 2000
+"""Characters that are kept of an answer that gave no hint."""
+
+
 class RequestOutcome(_Name):
     """How one hint request ended."""
 
     USED = "used"
     REDACTED = "redacted"
+    CUT = "cut"
+    """The token limit ended the answer before a hint of this level was finished."""
     PARSE = "parse"
     LEAK = "leak"
     PROMPT_TOO_LONG = "prompt_too_long"
@@ -108,6 +121,10 @@ class Prompt:
     """The reference solution tau*: for hint requests only."""
 
 
+EARLY = 4
+"""Added to the priority for each group that must fail; more than any level."""
+
+
 @dataclass(frozen=True)
 class VisitPlan:
     """What the driver tells a rollout worker about a visit."""
@@ -120,24 +137,27 @@ class VisitPlan:
     """Training step that dispatches the visit."""
     last_level: int = 0
     """Level kept from the last visit (`Schedule.next_level`), 0 before the first."""
+    failing: tuple[tuple[float, ...], ...] = ()
+    """For each level but the last: how likely its group fails once 0, 1, 2, .. of its rollouts have failed and none
+    was correct (`sage.method.eagerness.Failures`)."""
 
-    @property
-    def priority(self) -> int:
-        """Of the visit's requests in an engine's queue, where lower ones are served first.
+    def priority(self, early: int = 0) -> int:
+        """Of a request in an engine's queue, where lower ones are served first.
 
-        Prompts that climbed far in their last visit come first, so that the longest chains do not begin last.
+        Prompts that climbed far in their last visit come first, so that the longest chains do not begin last; what is
+        begun before ``early`` groups below have ended comes after all that is needed.
         """
-        return -self.last_level
+        return EARLY * early - self.last_level
 
     def to_json(self) -> str:
         """The form in which it travels: verl's queue stores it in asynchronous training, and knows no classes."""
-        return json.dumps([self.levels, self.number, self.step, self.last_level])
+        return json.dumps([self.levels, self.number, self.step, self.last_level, self.failing])
 
     @classmethod
     def from_json(cls, text: str) -> VisitPlan:
         """Inverse of `to_json`."""
-        levels, *rest = json.loads(text)
-        return cls(tuple(levels), *rest)
+        levels, number, step, last_level, failing = json.loads(text)
+        return cls(tuple(levels), number, step, last_level, tuple(map(tuple, failing)))
 
 
 @dataclass(frozen=True)
@@ -161,6 +181,10 @@ class Rollout:
     """The reference solution in place of a rollout (LUFFY); not generated, so not counted as tokens."""
     logprob: float | None = None
     """Log-probability that the engine gave the whole response, in nats; None where it gave none."""
+    plain_logprob: float | None = None
+    """The same of the prompt without the hint; None where it was not measured (``sage.measure_reliance``)."""
+    grading_failure: str | None = None
+    """Why it counts as wrong without a verdict: ``timeout``, ``crash``, or what a reward function of one's own says."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +233,8 @@ class HintRequest:
     outcome: RequestOutcome
     tokens: int
     seconds: float
+    answer: str | None = None
+    """What was answered, its first `LONGEST_ANSWER` characters, where it gave no hint of this level."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +244,16 @@ class Decision:
     action: Action
     reason: Reason
     level: int
+
+
+Place = tuple[int, int]
+"""Where a rollout is in a visit: (number of the group, number of the rollout in it)."""
+
+
+def whole_group(groups: Sequence[Group], level: int) -> tuple[Place, ...]:
+    """All rollouts of the last group at a level."""
+    number = max(i for i, group in enumerate(groups) if group.level == level)
+    return tuple((number, i) for i in range(len(groups[number].rollouts)))
 
 
 @dataclass(frozen=True)
@@ -241,41 +277,48 @@ class Visit:
     aborted_rollouts: int = 0
     """Rollouts of these that were stopped while they ran."""
 
+    seconds: float = 0.0
+    """From its beginning to its end."""
+    rows: tuple[Place, ...] = ()
+    """The rollouts that are trained on, in the order of their rows (`Schedule.select`); left out, `whole_group` of the
+    decision's level."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", self.rows or whole_group(self.groups, self.decision.level))
+
     def age(self, step: int) -> int:
         """Steps between dispatch and training; 0 where the dispatch is not known."""
         return 0 if self.dispatched is None else step - self.dispatched
 
-    @property
-    def kept(self) -> Group:
-        """The group whose tokens count as accepted in ``sage/tokens/*``: with `Action.SCAFFOLD`, the plain one."""
-        return self.groups[0 if self.decision.action is Action.SCAFFOLD else self.accepted_index]
-
-    @property
+    @cached_property
     def accepted(self) -> Group:
-        """The group that is trained on: the decision's, or for `Action.SCAFFOLD` the first one with one replacement."""
-        group = self.groups[self.accepted_index]
-        if self.decision.action is not Action.SCAFFOLD:
-            return group
-        helped = next(r for r in group.rollouts if r.correct)
-        return replace(group, rollouts=(*self.groups[0].rollouts[:-1], helped))
+        """What is trained on, as one group: all its rollouts, with level and hint of the last group that gives any."""
+        last = self.groups[max(number for number, _ in self.rows)]
+        rollouts = tuple(self.groups[number].rollouts[i] for number, i in self.rows)
+        return last if rollouts == last.rollouts else replace(last, rollouts=rollouts)
 
-    def row_kind(self, index: int) -> str:
-        """What the row ``index`` of the group that is trained on is: ``plain``, ``hinted`` or ``reference``."""
-        group = self.groups[self.accepted_index]
-        if self.decision.action is Action.SCAFFOLD:
-            return "hinted" if index == len(self.groups[0].rollouts) - 1 else "plain"
-        if group.rollouts[index].reference:
-            return "reference"
-        return "plain" if group.hint is None else "hinted"
+    @cached_property
+    def main(self) -> Group:
+        """The group that most rows come from: the one whose tokens and seconds count as accepted."""
+        ((number, _),) = Counter(number for number, _ in self.rows).most_common(1)
+        return self.groups[number]
 
     @property
-    def accepted_index(self) -> int:
-        """Place of the decision's group among the groups."""
-        return max(i for i, group in enumerate(self.groups) if group.level == self.decision.level)
+    def kinds(self) -> tuple[str, ...]:
+        """What each row is: ``plain``, ``hinted`` or ``reference``."""
+
+        def kind(group: Group, rollout: Rollout) -> str:
+            return "reference" if rollout.reference else "plain" if group.hint is None else "hinted"
+
+        return tuple(kind(self.groups[number], self.groups[number].rollouts[i]) for number, i in self.rows)
 
     def to_json(self) -> str:
         """One line of JSON, the format of the visit history."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        data = asdict(self)
+        for request in data["requests"]:
+            if request["answer"] is None:
+                del request["answer"]
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Visit:
@@ -295,6 +338,8 @@ class Visit:
             begun_early=data.get("begun_early", 0),
             abandoned_tokens=data.get("abandoned_tokens", 0),
             aborted_rollouts=data.get("aborted_rollouts", 0),
+            seconds=data.get("seconds", 0.0),
+            rows=tuple((number, i) for number, i in data.get("rows", ())),
         )
 
 

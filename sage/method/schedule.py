@@ -8,13 +8,24 @@ tests and a simulator. To add one, subclass `Schedule` and name it in `SCHEDULES
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
 from sage.method.calibration import Forecast
-from sage.method.records import PERMANENT_FAILURES, Action, Decision, Group, HintFailure, PromptState, Reason, Visit
+from sage.method.records import (
+    PERMANENT_FAILURES,
+    Action,
+    Decision,
+    Group,
+    HintFailure,
+    Place,
+    PromptState,
+    Reason,
+    Visit,
+    whole_group,
+)
 from sage.support.plugins import load_object
 
 Plan = tuple[int, ...]
@@ -29,6 +40,8 @@ class Outlook:
     """Part of the training steps that is done, in [0, 1)."""
     forecast: Forecast | None = None
     """The prompt's success probabilities; only for schedules that ask for it (`Schedule.forecasts`)."""
+    draw: float = 0.0
+    """Uniform in [0, 1), fixed by prompt and number of the visit, so that a resumed run draws the same."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,10 @@ class Schedule(ABC):
         if last is not None:
             return Decision(Action.GIVE_UP, Reason.HINT_MISSING, 0 if self.scaffolds else last.level)
         return Decision(Action.PLAIN, Reason.HINT_MISSING, 0)
+
+    def select(self, groups: Sequence[Group], decision: Decision) -> tuple[Place, ...]:
+        """The rollouts to train on once a visit has ended with ``decision``, in the order of their rows."""
+        return whole_group(groups, decision.level)
 
     def rollouts(self, level: int) -> int:
         """How many rollouts are drawn at a level."""
@@ -225,6 +242,43 @@ class ScafGrpo(Schedule):
     def rollouts(self, level: int) -> int:
         return self.tries if level else self.group_size
 
+    def select(self, groups: Sequence[Group], decision: Decision) -> tuple[Place, ...]:
+        rows = super().select(groups, decision)
+        if decision.action is not Action.SCAFFOLD:
+            return rows
+        helped = next((number, i) for number, i in rows if groups[number].rollouts[i].correct)
+        return (*whole_group(groups[:1], 0)[:-1], helped)
+
+
+@dataclass(frozen=True)
+class Nurl(Schedule):
+    """NuRL (arXiv 2509.25666): of a prompt that fails without a hint, one plain rollout and G - 1 hinted ones.
+
+    Advantages are over the whole mixed group. A hinted group that fails too is trained on likewise, without a signal.
+    """
+
+    level: int = 1
+    plain: int = 1
+    """Rollouts of the failed group that stay."""
+
+    def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
+        return 0, self.level
+
+    def rollouts(self, level: int) -> int:
+        return self.group_size - self.plain if level else self.group_size
+
+    def select(self, groups: Sequence[Group], decision: Decision) -> tuple[Place, ...]:
+        rows = super().select(groups, decision)
+        return rows if decision.level == 0 else (*whole_group(groups, 0)[: self.plain], *rows)
+
+
+@dataclass(frozen=True)
+class Bha(Fixed):
+    """BHA (arXiv 2604.07747): a hint at every visit at first, dropped with a probability that grows to 1 at the end."""
+
+    def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
+        return (0,) if outlook.draw < outlook.progress else (self.level,)
+
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "grpo": Grpo,
@@ -240,6 +294,8 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "sage-probe-half": partial(SageProbe, first=(0.5, 0.5)),
     "luffy": Luffy,
     "scaf-grpo": ScafGrpo,
+    "nurl": Nurl,
+    "bha": Bha,
 }
 
 

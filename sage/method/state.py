@@ -10,25 +10,42 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sage.method.calibration import Calibration
+from sage.method.eagerness import Failures
 from sage.method.records import PromptState, Visit, VisitPlan
 from sage.method.schedule import Outlook, Schedule
 
 VERSION = 2
+STATE_FILE = "sage_state.parquet"
+"""Of a checkpoint."""
 HISTORY_FILE = "sage_history.jsonl"
+KEPT_ANSWERS = 8
+"""Raw answers of requests that gave no hint, kept of each step in the history (`HintRequest.answer`)."""
 SETUP_FILE = "sage_setup.json"
 """Configuration and package versions of a run's last start (recipe/sage/main_sage.py)."""
 LATEST_FILE = "latest_checkpointed_iteration.txt"
 """verl's: the step of the latest whole checkpoint, written last."""
 CALIBRATION_COLUMNS = {"term": pa.float64(), "term_variance": pa.float64(), "term_step": pa.int32()}
 """`Calibration.prompts`, for schedules with forecasts."""
+
+
+def with_answers(visit: Visit, most: int) -> tuple[Visit, int]:
+    """A visit with at most so many of its raw answers, and how many more may be kept."""
+    requests = []
+    for request in visit.requests:
+        if request.answer is not None:
+            request = replace(request, answer=request.answer if most > 0 else None)
+            most -= 1
+        requests.append(request)
+    return replace(visit, requests=tuple(requests)), max(0, most)
 
 
 def update_state(state: PromptState | None, visit: Visit, schedule: Schedule) -> PromptState:
@@ -57,21 +74,25 @@ class StateStore:
     prompts: dict[str, PromptState] = field(default_factory=dict)
     calibration: Calibration | None = field(init=False)
     """Only for a schedule that wants forecasts."""
+    failures: Failures = field(init=False)
 
     def __post_init__(self) -> None:
+        self.failures = Failures(self.schedule.group_size)
         self.calibration = Calibration(self.schedule.max_level) if self.schedule.forecasts else None
 
     def plan(self, prompt_id: str, step: int, progress: float) -> VisitPlan:
         """The plan of a prompt's visit in a step, with ``progress`` of the training done."""
         state = self.prompts.get(prompt_id)
         forecast = self.calibration.forecast(prompt_id, step) if self.calibration else None
-        levels = self.schedule.plan(state, Outlook(progress, forecast))
         visits, last_level = (state.visits, state.level) if state else (0, 0)
-        return VisitPlan(levels, visits, step, last_level)
+        draw = zlib.crc32(f"{visits}/{prompt_id}".encode()) / 2**32
+        levels = self.schedule.plan(state, Outlook(progress, forecast, draw))
+        return VisitPlan(levels, visits, step, last_level, self.failures.chances(state, levels[:-1]))
 
     def update(self, visits: Iterable[Visit], step: int) -> None:
         """Enter the visits of a step. The order of different prompts means nothing."""
         visits = list(visits)
+        self.failures.update((self.prompts.get(visit.prompt_id), group) for visit in visits for group in visit.groups)
         for visit in visits:
             self.prompts[visit.prompt_id] = update_state(self.prompts.get(visit.prompt_id), visit, self.schedule)
         if self.calibration:
@@ -101,6 +122,7 @@ class StateStore:
             }
         )
         meta = {"version": VERSION, "max_level": self.schedule.max_level, "extra": dict(extra or {})}
+        meta["failures"] = self.failures.to_list()
         if self.calibration:
             terms = [self.calibration.prompts[i] for i in ids]
             for place, (name, kind) in enumerate(CALIBRATION_COLUMNS.items()):
@@ -142,6 +164,7 @@ class StateStore:
             if "calibration" not in meta:
                 raise ValueError(f"{path}: saved by a schedule without forecasts; resume with that schedule")
             self.calibration.restore(meta["calibration"], dict(zip(self.prompts, terms, strict=True)))
+        self.failures.restore(meta.get("failures", []))
         return meta["extra"]
 
 
@@ -152,9 +175,13 @@ class VisitHistory:
     path: Path
 
     def append(self, step: int, visits: Mapping[str, Visit]) -> None:
-        """Append one step's visits, by uid."""
+        """Append one step's visits, by uid; of the answers that gave no hint only the first `KEPT_ANSWERS`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [f'{{"step":{step},"uid":{json.dumps(uid)},{v.to_json()[1:]}\n' for uid, v in visits.items()]
+        left = KEPT_ANSWERS
+        lines = []
+        for uid, visit in visits.items():
+            visit, left = with_answers(visit, left)
+            lines.append(f'{{"step":{step},"uid":{json.dumps(uid)},{visit.to_json()[1:]}\n')
         with open(self.path, "a", encoding="utf-8") as file:
             file.write("".join(lines))
 

@@ -3,33 +3,45 @@
 Visits of different prompts share nothing, so they run side by side without a barrier: while one prompt is at level 3
 the others still generate, and hinting fills the idle tail of the batch.
 
-A group fails only when its last rollout has failed, and until then the engine idles more and more. So the next level
-may be begun early (`run_visit`, ``patience``): it is kept if the group fails after all, and stopped as soon as a late
+A group fails only when its last rollout has failed, and until then the engine idles more and more. So the levels above
+may be begun early (`sage.method.eagerness`): they are kept if the group fails after all, and stopped as soon as a late
 rollout is correct. What is trained on is what Algorithm 1 trains on, from the same distribution, since no decision
-depends on the early level and no early rollout on the late ones; only tokens are lost.
+depends on an early level and no early rollout on the late ones; only tokens are lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
-from sage.method.records import Action, Group, Hint, HintFailure, HintRequest, Prompt, Rollout, Visit
+from sage.method.eagerness import Running, Worth, after_share
+from sage.method.records import Action, Decision, Group, Hint, HintFailure, HintRequest, Place, Prompt, Rollout, Visit
 from sage.method.schedule import Plan, Schedule
 
 Payload = TypeVar("Payload")
+Out = TypeVar("Out", covariant=True)
 Row = asyncio.Task[tuple[Rollout, Payload]]
+WAIT = after_share(1.0)
+"""Begins no level early."""
 
 
-Rest = Callable[[], Sequence[Row[Payload]]] | None
-RollOut = Callable[..., Sequence[Row[Payload]]]
-"""``roll_out(hint)`` starts G rollouts on (prompt, hint), ``roll_out(hint, part)`` that slice of them; each gives its
-outcome and what the engine publishes of it."""
+class RollOut(Protocol[Out]):
+    """Starts rollouts."""
+
+    def __call__(self, hint: Hint | None, part: slice, early: int) -> Sequence[asyncio.Task[tuple[Rollout, Out]]]:
+        """Start the rollouts of a group on (prompt, hint).
+
+        Args:
+            hint: None at level 0.
+            part: which of the group's rollouts.
+            early: how many groups below have not ended yet; 0: this one is needed.
+
+        Returns:
+            One task a rollout, with its outcome and what the engine publishes of it.
+        """
 
 
 class Writer(Protocol):
@@ -43,22 +55,54 @@ class Writer(Protocol):
         """The hint of a level, or why there is none."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Attempt(Generic[Payload]):
-    """What came of one level."""
-
-    result: Group | HintFailure
-    payloads: Sequence[Payload] = ()
-    ahead: _Ahead[Payload] | None = None
-    rest: Rest[Payload] = None
-    """Starts the rollouts that a failed probe left out (`Schedule.probe`)."""
-
-
-class _Ahead(NamedTuple, Generic[Payload]):
-    """The level that follows a group's failure, begun early."""
+    """One level of a visit, from its beginning on."""
 
     level: int
-    task: asyncio.Task[_Attempt[Payload]]
+    writing: asyncio.Task[Hint | HintFailure] | None
+    """Writes its hint; None at level 0."""
+    hint: Hint | None = None
+    rows: list[Row[Payload]] = field(default_factory=list)
+    """Its rollouts, once the hint is there."""
+    rest: slice | None = None
+    """The rollouts that a probe has left out so far (`Schedule.probe`)."""
+    begin: float = 0.0
+    seconds: float | None = None
+    """What the group took; None while it runs."""
+
+    @property
+    def tasks(self) -> list[asyncio.Task[Hint | HintFailure] | Row[Payload]]:
+        """All that was started for it."""
+        return [*([self.writing] if self.writing else []), *self.rows]
+
+    @property
+    def ended(self) -> bool:
+        return all(task.done() for task in self.tasks)
+
+    @property
+    def outcomes(self) -> list[Rollout]:
+        """The rollouts that have ended without an error."""
+        return [row.result()[0] for row in self.rows if _succeeded(row)]
+
+    @property
+    def running(self) -> Running | None:
+        """Its group, if it has begun and every rollout that has ended failed."""
+        outcomes = self.outcomes
+        broken = sum(row.done() for row in self.rows) > len(outcomes)
+        if not self.rows or broken or any(rollout.correct for rollout in outcomes):
+            return None
+        return Running(self.level, len(outcomes), len(self.rows))
+
+    @property
+    def group(self) -> Group:
+        """The group, when all its rollouts have ended; raises what one of them raised."""
+        rollouts = tuple(row.result()[0] for row in self.rows)
+        return Group(self.level, rollouts, self.hint.text if self.hint else None, self.seconds or 0.0)
+
+
+def _succeeded(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 @dataclass
@@ -66,83 +110,130 @@ class _Climb(Generic[Payload]):
     """The levels of one visit."""
 
     schedule: Schedule
+    plan: Plan
     writer: Writer
     roll_out: RollOut[Payload]
-    patience: float
+    worth: Worth
+    ended: list[_Attempt[Payload]] = field(default_factory=list)
+    """Levels whose group has ended, in order."""
+    running: list[_Attempt[Payload]] = field(default_factory=list)
+    """The level that is needed, then those that were begun early, in order."""
+    failures: list[HintFailure] = field(default_factory=list)
     begun_early: int = 0
     abandoned_tokens: int = 0
     aborted_rollouts: int = 0
 
-    async def attempt(self, level: int, plan: Plan) -> _Attempt[Payload]:
-        """Hint and group of a level; whatever a rollout raises is raised when all of them have settled."""
-        hint = await self.writer.write(level) if level > 0 else None
-        if isinstance(hint, HintFailure):
-            return _Attempt(hint)
-        begin = time.perf_counter()
-        probe = self.schedule.probe(level, plan)
-        rows = list(self.roll_out(hint) if probe is None else self.roll_out(hint, slice(probe)))
-        rest: Rest[Payload] = None if probe is None else partial(self.roll_out, hint, slice(probe, None))
-        try:
-            ahead, rest = await self._watch(level, rows, plan, rest)
-        except asyncio.CancelledError:
-            await self._stop(rows)
-            raise
-        done = [row.result() for row in rows]
-        seconds = round(time.perf_counter() - begin, 4)
-        group = Group(level, tuple(rollout for rollout, _ in done), hint.text if hint else None, seconds)
-        return _Attempt(group, [payload for _, payload in done], ahead, rest)
+    async def run(self) -> tuple[Decision, list[Group], Sequence[Place]]:
+        """Go through the levels; how the visit ended, its groups, and the rollouts to train on."""
+        self._begin(self.plan[0])
+        while (decision := await self._decide()).action in (Action.RAISE, Action.PLAIN):
+            if self.running and self.running[0].level != decision.level:
+                await self.abandon()  # the schedule saw more in the whole group than in its first failures
+            if not self.running:
+                self._begin(decision.level)
+        await self.abandon()
+        groups = [attempt.group for attempt in self.ended]
+        for number in {number for number, _ in self.schedule.select(groups, decision)}:
+            if self.ended[number].rest:  # no hint could be had for the level after a failed probe
+                self.running = [self.ended[number]]
+                self._complete(self.ended[number])
+                await asyncio.wait(self.ended[number].rows)
+                groups[number] = self.ended[number].group
+                self.running = []
+        return decision, groups, self.schedule.select(groups, decision)
 
-    async def _watch(
-        self, level: int, rows: list[Row[Payload]], plan: Plan, rest: Rest[Payload]
-    ) -> tuple[_Ahead[Payload] | None, Rest[Payload]]:
-        """Wait for a group. Draw its rest when one of its rollouts is correct; begin the level after it once
-        ``patience`` of it has failed, and nothing is correct."""
-        ahead: _Ahead[Payload] | None = None
-        pending, failed = set(rows), []
-        try:
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                outcomes = [row.result()[0] for row in done if row.exception() is None]
-                failed += [rollout for rollout in outcomes if not rollout.correct]
-                hopeless = len(failed) == len(rows) - len(pending)
-                if rest and any(rollout.correct for rollout in outcomes):
-                    more = rest()
-                    rows += more
-                    pending |= set(more)
-                    rest = None
-                if ahead and not hopeless:
-                    await self.abandon(ahead)
-                    ahead = None
-                if pending and hopeless and not ahead and len(failed) >= math.ceil(self.patience * len(rows)):
-                    decision = self.schedule.after_group(Group(level, tuple(failed)), plan)
-                    if decision.action is Action.RAISE:
-                        ahead = _Ahead(decision.level, asyncio.create_task(self.attempt(decision.level, plan)))
-                        self.begun_early += 1
-        except asyncio.CancelledError:
-            if ahead:
-                await self.abandon(ahead)
-            raise
-        return ahead, rest
+    async def _decide(self) -> Decision:
+        """Wait for the level that is needed; what to do after it."""
+        attempt = await self._finish()
+        hint = attempt.writing.result() if attempt.writing else None
+        if not isinstance(hint, HintFailure):
+            self.ended.append(attempt)
+            return self.schedule.after_group(attempt.group, self.plan)
+        self.failures.append(hint)
+        last = self.ended[-1].group if self.ended else None
+        decision = self.schedule.after_missing_hint(attempt.level, hint, last, self.plan)
+        if decision.action is Action.PLAIN:
+            self.plan = (0,)  # without hints from here on
+        return decision
 
-    async def _stop(self, rows: Sequence[Row[Payload]]) -> None:
-        for row in rows:
-            row.cancel()
-        await asyncio.wait(rows)
-        finished = [row.result()[0] for row in rows if not row.cancelled() and row.exception() is None]
-        self.abandoned_tokens += sum(rollout.tokens for rollout in finished)
-        self.aborted_rollouts += sum(row.cancelled() for row in rows)
+    async def _finish(self) -> _Attempt[Payload]:
+        """Wait for the level that is needed, and meanwhile begin and stop those above it."""
+        while True:
+            await self._stop_levels()
+            for attempt in self.running:
+                self._advance(attempt)
+            needed = self.running[0]
+            if needed.ended:
+                return self.running.pop(0)
+            self._begin_levels()
+            tasks = [task for attempt in self.running for task in attempt.tasks if not task.done()]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
-    async def abandon(self, ahead: _Ahead[Payload]) -> None:
-        """Stop a level that was begun early, and those begun after it."""
-        ahead.task.cancel()
-        await asyncio.wait([ahead.task])
-        if ahead.task.cancelled() or ahead.task.exception():
-            return
-        attempt = ahead.task.result()
-        if isinstance(attempt.result, Group):
-            self.abandoned_tokens += attempt.result.tokens
-        if attempt.ahead:
-            await self.abandon(attempt.ahead)
+    def _begin(self, level: int) -> None:
+        """Begin a level, after those that run."""
+        self.begun_early += bool(self.running)
+        writing = asyncio.create_task(self.writer.write(level)) if level else None
+        self.running.append(_Attempt(level, writing))
+        self._advance(self.running[-1])
+
+    def _advance(self, attempt: _Attempt[Payload]) -> None:
+        """Start the rollouts for which all is there."""
+        if not attempt.rows and (attempt.writing is None or _succeeded(attempt.writing)):
+            hint = attempt.writing.result() if attempt.writing else None
+            below = self.running[: self.running.index(attempt)]
+            if isinstance(hint, HintFailure) or (below and self._worth(below, attempt.level) < 1):
+                return
+            attempt.hint, attempt.begin = hint, time.perf_counter()
+            probe = self.schedule.probe(attempt.level, self.plan)
+            attempt.rest = None if probe is None else slice(probe, None)
+            self._roll_out(attempt, slice(probe))
+        if attempt.rest and any(rollout.correct for rollout in attempt.outcomes):
+            self._complete(attempt)
+        if attempt.rows and attempt.ended and attempt.seconds is None:
+            attempt.seconds = round(time.perf_counter() - attempt.begin, 4)
+
+    def _complete(self, attempt: _Attempt[Payload]) -> None:
+        """Start the rollouts that a probe has left out."""
+        assert attempt.rest
+        self._roll_out(attempt, attempt.rest)
+        attempt.rest = None
+
+    def _roll_out(self, attempt: _Attempt[Payload], part: slice) -> None:
+        attempt.rows += self.roll_out(attempt.hint, part, self.running.index(attempt))
+
+    async def _stop_levels(self) -> None:
+        """Stop the levels above a group that will not fail."""
+        for place, attempt in enumerate(self.running):
+            if attempt.running is None:
+                return await self.abandon(place + 1)
+
+    def _begin_levels(self) -> None:
+        """Begin the levels that are likely enough to be needed."""
+        while True:
+            last = self.running[-1]
+            if not last.rows:
+                return
+            left = [Rollout(0.0, False, 0)] * (len(last.rows) - len(last.outcomes))
+            decision = self.schedule.after_group(Group(last.level, (*last.outcomes, *left)), self.plan)
+            if decision.action is not Action.RAISE or self._worth(self.running, decision.level) < 1 / len(last.rows):
+                return
+            self._begin(decision.level)
+
+    def _worth(self, below: Sequence[_Attempt[Payload]], level: int) -> float:
+        groups = [attempt.running for attempt in below]
+        return 0.0 if None in groups else self.worth([group for group in groups if group], level)
+
+    async def abandon(self, place: int = 0) -> None:
+        """Stop the levels from a place on."""
+        stopped, self.running = self.running[place:], self.running[:place]
+        tasks = [task for attempt in stopped for task in attempt.tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for attempt in stopped:
+            self.abandoned_tokens += sum(rollout.tokens for rollout in attempt.outcomes)
+            self.aborted_rollouts += sum(row.cancelled() for row in attempt.rows)
 
 
 async def run_visit(
@@ -151,68 +242,39 @@ async def run_visit(
     plan: Plan,
     writer: Writer,
     roll_out: RollOut[Payload],
-    patience: float = 1.0,
+    worth: Worth = WAIT,
 ) -> tuple[Visit, list[Payload]]:
     """Roll out a prompt, with stronger hints as the schedule asks, until a group is to be trained on.
 
     Args:
         prompt: the prompt.
-        schedule: decides after every group and every missing hint.
+        schedule: decides after every group and every missing hint, and selects what is trained on.
         plan: levels to try, as the schedule planned before the visit.
         writer: writes this visit's hints.
-        roll_out: starts one group; whatever its rollouts raise ends the visit.
-        patience: part of a group that must have failed, and none succeeded, before the next level is begun; at 1 it
-            is begun when the whole group has failed, and no token is lost.
+        roll_out: starts the rollouts of a group; whatever they raise ends the visit, if the group is needed.
+        chance: how likely a level is needed while the groups below it run; it begins early if that is likely enough
+            (`sage.method.eagerness`). By default none does, and no token is lost.
 
     Returns:
-        The visit and the payloads of the group that is trained on (`Visit.accepted`), the only ones to publish.
+        The visit and the payloads of the rows that are trained on (`Visit.rows`), the only ones to publish.
     """
-    climb = _Climb(schedule, writer, roll_out, patience)
-    level, left = plan[0], plan
-    groups: list[Group] = []
-    payloads: list[Sequence[Payload]] = []
-    rests: list[Rest[Payload]] = []
-    failures: list[HintFailure] = []
-    ahead: _Ahead[Payload] | None = None
-    while True:
-        attempt = await (ahead.task if ahead else climb.attempt(level, left))
-        ahead = attempt.ahead
-        if isinstance(attempt.result, HintFailure):
-            failures.append(attempt.result)
-            decision = schedule.after_missing_hint(level, attempt.result, groups[-1] if groups else None, left)
-            if decision.action is Action.PLAIN:
-                left = (0,)  # without hints from here on
-        else:
-            groups.append(attempt.result)
-            payloads.append(attempt.payloads)
-            rests.append(attempt.rest)
-            decision = schedule.after_group(groups[-1], left)
-        if ahead and (decision.action is not Action.RAISE or decision.level != ahead.level):
-            await climb.abandon(ahead)  # the schedule saw more in the whole group than in its first failures
-            ahead = None
-        if decision.action not in (Action.RAISE, Action.PLAIN):
-            break
-        level = decision.level
+    begin = time.perf_counter()
+    climb = _Climb(schedule, plan, writer, roll_out, worth)
+    try:
+        decision, groups, rows = await climb.run()
+    finally:
+        await climb.abandon()
     visit = Visit(
         prompt.prompt_id,
         plan,
         tuple(groups),
         decision,
         tuple(writer.requests),
-        tuple(failures),
+        tuple(climb.failures),
         begun_early=climb.begun_early,
         abandoned_tokens=climb.abandoned_tokens,
         aborted_rollouts=climb.aborted_rollouts,
+        seconds=round(time.perf_counter() - begin, 4),
+        rows=tuple(rows),
     )
-    kept = visit.accepted_index
-    if rest := rests[kept]:  # no hint could be had for the level after a failed probe
-        rows = rest()
-        await asyncio.wait(rows)
-        groups[kept] = replace(groups[kept], rollouts=(*groups[kept].rollouts, *(row.result()[0] for row in rows)))
-        payloads[kept] = [*payloads[kept], *(row.result()[1] for row in rows)]
-        visit = replace(visit, groups=tuple(groups))
-    published = list(payloads[kept])
-    if decision.action is Action.SCAFFOLD:
-        helped = next(i for i, r in enumerate(groups[kept].rollouts) if r.correct)
-        published = [*payloads[0][:-1], published[helped]]
-    return visit, published
+    return visit, [climb.ended[number].rows[i].result()[1] for number, i in visit.rows]

@@ -1,7 +1,7 @@
-"""What a run will take, by arithmetic alone: tokens of a step, memory of a GPU, GPU hours. Estimates, not measurements.
+"""What a run will take, by arithmetic alone: tokens of a step and memory of a GPU. Estimates, not measurements.
 
-The formulas are those of dense decoder-only transformers with grouped-query attention and a gated MLP, trained in full
-with AdamW in mixed precision. Sizes are bytes unless said otherwise.
+The formulas are those of dense decoder-only transformers with grouped-query attention and a gated MLP, trained with
+AdamW in mixed precision, in full or as LoRA. Sizes are bytes unless said otherwise. Hours: `sage.planning.hours`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from sage.config import SageConfig
-from sage.hints.sources import kind_of
-from sage.method.schedule import Outlook
+from sage.hints.catalogue import load_hint_source
+from sage.method.schedule import Outlook, Plan, Schedule
 
 GB = 10**9
 LOGIT_COPIES = 3
 """Tensors of (tokens, vocabulary) alive at once: the logits, their softmax or gradient, one temporary."""
 ENGINE_RESERVE = 2 * GB
 """Activations of a vLLM engine and its CUDA graphs, kept out of the KV cache."""
-PAPER_HOURS = 25.3
-"""Hours of GRPO on Qwen2.5-7B with 8 A100, 500 steps of 128 x 8 rollouts (Table 3)."""
-PAPER_GPUS, PAPER_STEPS, PAPER_ROLLOUTS = 8, 500, 128 * 8
-PAPER_MODEL = "Qwen2.5-7B-Instruct"
-PAPER_FACTORS = {"grpo": 1.0, "luffy": 1.2, "scaf-grpo": 1.5, "sage": 2.3, "sage-light": 1.2}
-"""Training time over that of GRPO, by schedule (Table 3)."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +90,11 @@ class ModelShape:
         """Weights of the model."""
         return self.layers * self.layer_parameters + (1 if self.tied else 2) * self.vocabulary * self.hidden
 
+    def adapter_parameters(self, rank: int) -> int:
+        """Weights of a LoRA adapter of this rank on all linear layers but the output."""
+        attention = 4 * self.hidden + 2 * self.head_dim * (self.heads + self.kv_heads)
+        return self.layers * rank * (attention + 3 * (self.hidden + self.intermediate))
+
     @property
     def kv_bytes(self) -> int:
         """Keys and values of one token in bfloat16."""
@@ -131,7 +130,12 @@ class Tokens:
     generated: int
     """All responses, when no group but the last solves its prompt."""
     hints: int
-    """Answers to hint requests of the policy or the endpoint, when every one is retried."""
+    """Answers to hint requests of the policy or the endpoint, with all retries."""
+
+
+def longest_plan(schedule: Schedule, max_level: int) -> Plan:
+    """Levels of a first visit that fails throughout, late in training."""
+    return tuple(range(max_level + 1)) if schedule.forecasts else schedule.plan(None, Outlook(progress=1.0))
 
 
 def step_tokens(sage: SageConfig, prompts: int, group: int, response_length: int) -> Tokens:
@@ -144,9 +148,10 @@ def step_tokens(sage: SageConfig, prompts: int, group: int, response_length: int
         response_length: of one rollout, in tokens.
     """
     schedule = sage.make_schedule(group)
-    plan = tuple(range(sage.max_level + 1)) if schedule.forecasts else schedule.plan(None, Outlook(progress=1.0))
+    plan = longest_plan(schedule, sage.max_level)
     hinted = max(sum(level > 0 for level in plan), int(schedule.uses_hints))
-    requests = 0 if kind_of(sage.hint_source) == "file" else hinted * (1 + sage.hint_retries)
+    first = min(hinted, 1) if sage.hint_request == "json" else hinted  # one answer has all levels
+    requests = first + sage.hint_retries if hinted and not load_hint_source(sage.hint_source).verbatim else 0
     return Tokens(
         trained=prompts * group * response_length,
         generated=prompts * sum(schedule.rollouts(level) for level in plan) * response_length,
@@ -178,6 +183,8 @@ class Layout:
     """Tensor parallel ranks of a vLLM engine."""
     engine_share: float
     """Part of a GPU that vLLM takes (``gpu_memory_utilization``)."""
+    lora_rank: int = 0
+    """Of the adapter that alone is trained; 0 trains all weights. FSDP2 only."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,8 @@ def estimate_memory(shape: ModelShape, layout: Layout) -> Memory:
 
     FSDP2 in verl holds fp32 weights and gradients and two fp32 moments, all divided by the number of GPUs; Megatron
     bfloat16 weights and fp32 gradients divided by the model-parallel ranks, and fp32 weights and moments divided by all
-    GPUs. Logits are bfloat16 under FSDP2, fp32 and divided by the tensor-parallel ranks under Megatron.
+    GPUs. With LoRA, gradients and moments are those of the adapter alone. Logits are bfloat16 under FSDP2, fp32 and
+    divided by the tensor-parallel ranks under Megatron.
     """
     n = shape.parameters
     if layout.megatron:
@@ -222,7 +230,10 @@ def estimate_memory(shape: ModelShape, layout: Layout) -> Memory:
         )
         gathered, logit_bytes = 0, 4
     else:
-        weights, gradients, optimizer = 4 * n // layout.shards, 4 * n // layout.shards, 8 * n // layout.shards
+        adapter = shape.adapter_parameters(layout.lora_rank)
+        trained = adapter if layout.lora_rank else n
+        weights, gradients = 4 * (n + adapter) // layout.shards, 4 * trained // layout.shards
+        optimizer = 8 * trained // layout.shards
         gathered, logit_bytes = 2 * (2 * shape.layer_parameters + shape.vocabulary * shape.hidden), 2
     tokens = layout.micro_batch_tokens
     # within a layer: residuals and norms, queries, keys, values and attention output, gate, up and their product
@@ -246,16 +257,12 @@ def estimate_memory(shape: ModelShape, layout: Layout) -> Memory:
     )
 
 
-def gpu_hours(schedule: str, parameters: int, steps: int, rollouts: int) -> float | None:
-    """A100 hours of a run: the paper's time (Table 3), scaled by parameters, steps and rollouts of a step.
-
-    None for a schedule without a factor. Only Qwen2.5-7B was timed; how long the responses are, which decides most,
-    is not in the scaling.
-    """
-    if schedule not in PAPER_FACTORS:
-        return None
-    scale = parameters / KNOWN_SHAPES[PAPER_MODEL].parameters * steps / PAPER_STEPS * rollouts / PAPER_ROLLOUTS
-    return PAPER_FACTORS[schedule] * PAPER_HOURS * PAPER_GPUS * scale
+def checkpoint_bytes(shape: ModelShape, layout: Layout) -> int:
+    """Disk that one checkpoint takes: fp32 weights and two moments of what is trained; Megatron's bfloat16 as well."""
+    if layout.megatron:
+        return 14 * shape.parameters
+    adapter = shape.adapter_parameters(layout.lora_rank)
+    return 4 * (shape.parameters + adapter) + 8 * (adapter if layout.lora_rank else shape.parameters)
 
 
 def checkpoints(steps: int, save_freq: int) -> int:

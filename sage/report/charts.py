@@ -51,6 +51,7 @@ OUTCOMES = {
     "used": COLORS["sage-light"],
     "redacted": COLORS["luffy"],
     "leak": COLORS["sage"],
+    "cut": COLORS["sage-calibrated"],
     "parse": COLORS["grpo"],
     "prompt_too_long": COLORS["dapo"],
     "aborted": COLORS["scaf-grpo"],

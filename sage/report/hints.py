@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sage.grading.verifier import Verifier
 from sage.hints.leak import find_leaks
-from sage.method.records import Group, Visit
+from sage.method.records import Group, HintRequest, Visit
 from sage.report.history import Entry
 from sage.report.runs import Problem
 
@@ -41,14 +41,38 @@ def examples(entries: Sequence[Entry], problems: Mapping[str, Problem], verifier
                 by_level.setdefault(group.level, []).append((entry, group))
     chosen = []
     for _, own in sorted(by_level.items()):
-        places = sorted({round(k * (len(own) - 1) / max(1, EXAMPLES - 1)) for k in range(EXAMPLES)})
-        for entry, group in (own[place] for place in places):
+        for entry, group in (own[place] for place in _spread(len(own))):
             prompt_id = entry.visit.prompt_id
             leaks = None
             if prompt_id in problems:
                 leaks = tuple(find_leaks(group.hint or "", problems[prompt_id].answer, verifier))
             chosen.append(Example(prompt_id, entry.step, group, outcome_of(entry.visit, group.level), leaks))
     return chosen
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A request that gave no hint, with its answer."""
+
+    prompt_id: str
+    step: int
+    request: HintRequest
+
+
+def unused_answers(entries: Sequence[Entry]) -> list[Unused]:
+    """Answers that gave no hint, by outcome, each outcome spread over the training."""
+    by_outcome: dict[str, list[Unused]] = {}
+    for entry in entries:
+        for request in entry.visit.requests:
+            if request.answer is not None:
+                unused = Unused(entry.visit.prompt_id, entry.step, request)
+                by_outcome.setdefault(str(request.outcome), []).append(unused)
+    return [own[place] for _, own in sorted(by_outcome.items()) for place in _spread(len(own))]
+
+
+def _spread(count: int) -> list[int]:
+    """`EXAMPLES` places at equal distances."""
+    return sorted({round(k * (count - 1) / max(1, EXAMPLES - 1)) for k in range(EXAMPLES)})
 
 
 def outcome_counts(entries: Sequence[Entry]) -> tuple[Counter[str], Counter[str]]:

@@ -77,7 +77,7 @@ def history_table(path: str | Path) -> pa.Table:
     columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     visits: Counter[str] = Counter()
     for step, uid, visit in read_history(path):
-        kept = visit.kept
+        main = visit.main
         for place, group in enumerate(visit.groups):
             rewards = [r.reward for r in group.rollouts]
             mean = sum(rewards) / len(rewards)
@@ -89,7 +89,7 @@ def history_table(path: str | Path) -> pa.Table:
                 "place": place,
                 "level": group.level,
                 "hint": group.hint,
-                "kept": group is kept,
+                "kept": group is main,
                 "rollouts": sum(not r.reference for r in group.rollouts),
                 "correct": group.successes,
                 "reward_mean": mean,

@@ -10,6 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from sage.report.alerts import find_alerts
+
 Steps = Mapping[int, Mapping[str, float]]
 """Logged metrics by step."""
 
@@ -24,10 +26,15 @@ ROWS = {
     "groups without a signal": ("sage/groups/dead", "{:.0f}"),
     "advantage energy (Eq. 6)": ("sage/groups/energy", "{:.2f}"),
     "hints refused for a leak": ("sage/hint_requests/leak", "{:.0f}"),
+    "hints that could not be read": ("sage/hint_requests/parse", "{:.0f}"),
+    "responses cut off": ("response_length/clip_ratio", "{:.0%}"),
     "entropy": ("actor/entropy", "{:.3f}"),
     "gradient norm": ("actor/grad_norm", "{:.3g}"),
     "response length": ("response_length/mean", "{:.0f}"),
     "seconds of a step": ("timing_s/step", "{:.1f}"),
+    "of them beyond GRPO's part": ("sage/beyond_grpo/seconds", "{:.1f}"),
+    "tokens beyond GRPO's part": ("sage/beyond_grpo/tokens", "{:,.0f}"),
+    "tokens begun early and lost": ("sage/tokens/abandoned", "{:,.0f}"),
 }
 """Lines of the view: name of the metric, and how its last value is written."""
 
@@ -89,4 +96,9 @@ def view(name: str, steps: Steps, total: int | None) -> Group | Text:
     for key in tested:
         values = course(steps, key)
         table.add_row(f"no-hint test: {key.split('/')[1]}", f"{values[-1]:.1%}", sparkline(values))
-    return Group(Text(headline(name, steps, total), style="bold"), table)
+    alerts = find_alerts([steps[step] for step in sorted(steps)]).values()
+    return Group(
+        Text(headline(name, steps, total), style="bold"),
+        table,
+        *(Text(f"alert: {text}", style="red") for text in alerts),
+    )

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sage.grading.verifier import Verifier
+from sage.method.records import LONGEST_ANSWER
+from sage.method.state import KEPT_ANSWERS
+from sage.report.alerts import all_alerts
 from sage.report.charts import FEW, comparison, gate_and_energy, level_color, of_run, success_by_level, themed
-from sage.report.hints import Example, examples, outcome_counts
+from sage.report.hints import Example, Unused, examples, outcome_counts, unused_answers
 from sage.report.history import Entry
 from sage.report.prompts import PART, PromptData, prompt_data
 from sage.report.runs import Problem, Setup, Source, setting, tokens
@@ -88,6 +91,17 @@ def hint_card(example: Example) -> str:
     )
 
 
+def unused_card(unused: Unused) -> str:
+    name, request = escape(unused.prompt_id), unused.request
+    return (
+        f'<article class="hint"><header><b class="chip" style="--chip:var(--level-{min(request.level, 9)})">'
+        f"level {request.level}</b> step {unused.step}, {request.tokens:,} tokens</header>"
+        f"<blockquote>{escape(request.answer or '')}</blockquote>"
+        f'<p class="verdict bad">{escape(str(request.outcome)).replace("_", " ")}</p>'
+        f'<p><a class="prompt" href="#" data-prompt="{name}">{name}</a></p></article>'
+    )
+
+
 def counts_text(title: str, counts: Mapping[str, int]) -> str:
     items = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in sorted(counts.items(), key=lambda i: -i[1]))
     return f"<p>{title}: {items or 'none'}.</p>"
@@ -112,6 +126,19 @@ SHOWN = (
     "trainer.n_gpus_per_node", "trainer.nnodes",
 )  # fmt: skip
 """Settings shown at once; all others are folded."""
+
+
+def alerts_text(run: Run) -> str:
+    """What a person would have stopped the run for."""
+    steps: dict[int, dict[str, float]] = {}
+    for name, curve in run.curves.items():
+        for step, value in curve.items():
+            steps.setdefault(step, {})[name] = value
+    rows = [
+        f"<li>{f'steps {first} to {last}' if first < last else f'step {first}'}: {escape(text)}.</li>"
+        for first, last, text in all_alerts(steps)
+    ]
+    return f'<h3>Alerts</h3><ul class="alerts">{"".join(rows)}</ul>' if rows else ""
 
 
 def setup_text(setup: Setup) -> str:
@@ -153,7 +180,7 @@ def render_run(
         wanted: prompts that keep all their texts.
         runs: how many runs share the page.
     """
-    own = (
+    own = alerts_text(run) + (
         '<h3>Course</h3><p class="note">Areas: running mean over a twentieth of the steps, lines over a tenth.</p>'
         f"{of_run(run)}"
     )
@@ -163,6 +190,7 @@ def render_run(
         outcomes, failures = outcome_counts(entries)
         found = examples(entries, problems, verifier)
         cards = "".join(hint_card(e) for e in found) or "<p>No hints in this run.</p>"
+        unused = "".join(unused_card(u) for u in unused_answers(entries)) or "<p>None on file.</p>"
         configured = setting(setup.config, "trainer", "rollout_data_dir")
         places = [source.path / "rollouts", *([Path(configured)] if configured else [])]
         dumps = next((place for place in places if place.is_dir()), None)
@@ -174,7 +202,10 @@ def render_run(
             f'<h3>Gate and energy</h3><p class="note">{GATE_TEXT.format(few=FEW)}</p>{gates}{energies}'
             f"<h3>Hints</h3>{counts_text('Requests by outcome', outcomes)}"
             f"{counts_text('Levels without a hint', failures)}"
-            f'<p class="note">Texts of refused hints are not in the history.</p><div class="hints">{cards}</div>'
+            f'<div class="hints">{cards}</div>'
+            f"<h3>Answers that gave no hint</h3>"
+            f'<p class="note">The first {KEPT_ANSWERS} of a step are kept, {LONGEST_ANSWER:,} characters of each.</p>'
+            f'<div class="hints">{unused}</div>'
         )
     else:
         own += '<p class="note">No sage_history.jsonl: no prompts, hints or levels to show.</p>'

@@ -67,7 +67,7 @@ def pack(value: Any) -> str:
 def details(entry: Entry, cut: Cut | None) -> dict[str, Any]:
     """One visit; without texts where there is no cutter."""
     visit = entry.visit
-    kept = visit.kept
+    main = visit.main
     return {
         "s": entry.step,
         "d": [str(visit.decision.action), str(visit.decision.reason), visit.decision.level],
@@ -78,7 +78,7 @@ def details(entry: Entry, cut: Cut | None) -> dict[str, Any]:
                 sum(not r.reference for r in g.rollouts),
                 g.tokens,
                 round(g.seconds, 2),
-                int(g is kept),
+                int(g is main),
                 (cut(g.hint, LONG_HINT) if cut else None) if g.hint is not None else 0,
             ]
             for g in visit.groups

@@ -181,7 +181,7 @@ def training_files(setup: Setup) -> list[Path]:
 
 
 def read_problems(path: Path) -> dict[str, Problem]:
-    """Problem and answer by prompt id, from a training file (README, Data format).
+    """Problem and answer by prompt id, from a training file (docs/data-format.md).
 
     Raises:
         ValueError: a column is missing.

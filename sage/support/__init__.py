@@ -1,1 +1,1 @@
-"""Helpers with nothing of SAGE in them: files written whole, intervals, processes, versions, users' own classes."""
+"""Helpers with nothing of SAGE in them: files, rows, intervals, models, engines, processes, versions, own classes."""

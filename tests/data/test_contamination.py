@@ -7,7 +7,7 @@ from itertools import count, islice
 import pytest
 
 from sage.data.preparation.contamination import NGRAM, ContaminationIndex, words
-from sage.evaluation.benchmarks import Problem
+from sage.evaluation.problems import Problem
 
 WORDS = (f"w{n}" for n in count())
 

@@ -17,14 +17,10 @@ from hypothesis import strategies as st
 
 from sage.data.preparation import manifest, pipeline
 from sage.data.preparation.adapters import OPENR1_COLUMNS
-from sage.data.preparation.rows import (
-    Reason,
-    answer_of,
-    boxed_response,
-    plain_text,
-    text_id,
-)
+from sage.data.preparation.cells import plain_text
+from sage.data.preparation.rows import Reason, text_id
 from sage.data.preparation.sources import Hub
+from sage.data.preparation.truths import answer_of, boxed_response
 from sage.data.training import check_training_files
 from sage.grading.verifier import MathVerifier
 

@@ -42,6 +42,7 @@ def check_steps(run: Run, data, steps: range) -> None:
     assert len(uids) == len(set(uids)), "no visit is trained on twice"
 
 
+@pytest.mark.long
 def test_colocated_rollouts_run_ahead_and_survive_a_resume(tmp_path, small_data):
     options = ["+asynchronous=colocate", "method=sage-calibrated", "trainer.save_freq=2"]
     train(tmp_path / "run", small_data, *options, "trainer.total_training_steps=2")

@@ -1,4 +1,4 @@
-"""The embedded world on one GPU, in an environment of requirements/gpu.txt: ``python -m pytest -m gpu``."""
+"""The embedded world on one GPU, in an environment of requirements/gpu.lock: ``python -m pytest -m gpu``."""
 
 import json
 import os

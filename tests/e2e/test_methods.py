@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from sage.method.schedule import Grpo, SageCalibrated, ScafGrpo
 from sage.toy.embedded.tasks import PROMPTS
 from sage.toy.opchain.task import is_correct
-from tests.e2e.conftest import Run, check_memory, train, train_in_two, visits_of
+from tests.e2e.conftest import ROOT, Run, check_memory, train, train_in_two, visits_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
 
@@ -101,6 +102,7 @@ def test_scaf_grpo_trains_on_one_hinted_success_beside_seven_plain_failures(tmp_
     assert sum(run.metrics[step]["sage/hint_missing/not_in_file"] for step in range(3, 9)) > 0, "of easier prompts"
 
 
+@pytest.mark.long
 def test_calibrated_plans_are_those_of_the_saved_state_and_off_policy_rows_have_no_hint(tmp_path, small_data, rows):
     """The ablation's context and the calibrated schedule's memory, across a resume."""
     options = ["method=sage-calibrated", "sage.train_on=plain", "trainer.save_freq=3"]
@@ -114,6 +116,52 @@ def test_calibrated_plans_are_those_of_the_saved_state_and_off_policy_rows_have_
     assert any(v.accepted.hint for step in range(1, 6) for v in visits_of(run, step).values())
     drift = [found for data in run.metrics.values() if (found := data.get("sage/rollout_probs_diff_max/hinted"))]
     assert min(drift) > 0.05, "the actor did not see the hint"
+
+
+def check_plain_logprobs(run: Run, rows: dict[str, dict]) -> None:
+    """The measured log pi(y | x) of step 1 are those of transformers with the weights that the run began with."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = ROOT / "examples/opchain_base"
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(base),
+        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
+    )
+    seen, checked = visits_of(run, 1), 0
+    for uid, group in groups(run, 1).items():
+        visit = seen[uid]
+        for row in group:
+            number, place = visit.rows[int(row["uid"].split("_")[1])]
+            rollout = visit.groups[number].rollouts[place]
+            assert (rollout.plain_logprob is not None) == (rollout.correct and visit.groups[number].hint is not None)
+            if rollout.plain_logprob is None:
+                continue
+            messages = rows[visit.prompt_id]["prompt"]
+            prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+            answer = tokenizer.encode(row["output"], add_special_tokens=False)
+            answer += [tokenizer.eos_token_id] * (rollout.tokens - len(answer))
+            with torch.no_grad():
+                scores = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+            wanted = sum(scores[len(prompt) - 1 + i, token].item() for i, token in enumerate(answer))
+            assert rollout.plain_logprob == pytest.approx(wanted, abs=0.01)
+            checked += 1
+    assert checked > 5
+    assert any(value > 0.1 for key, value in run.metrics[1].items() if key.startswith("sage/reliance/"))
+
+
+@pytest.mark.long
+def test_guide_corrects_the_loss_for_the_hint_that_it_does_not_see(tmp_path, small_data, rows):
+    options = ["method=guide", "sage.measure_reliance=true", "trainer.total_training_steps=2"]
+    run = train(tmp_path / "run", small_data, *options)
+    check_plain_logprobs(run, rows)
+    for step in (1, 2):
+        seen = visits_of(run, step)
+        assert any(visit.accepted.hint for visit in seen.values())
+        for uid, group in groups(run, step).items():
+            assert {r["input"] for r in group} == {rows[seen[uid].prompt_id]["prompt"][-1]["content"]}
+        data = run.metrics[step]
+        # without the correction the first update of a step has ratio 1, and clips nothing
+        assert abs(data["actor/ppo_kl"]) > 0.05 and data["actor/pg_clipfrac"] > 0.01 and data["actor/grad_norm"] > 0
 
 
 @pytest.mark.long

@@ -91,7 +91,8 @@ def test_the_rows_of_the_file_are_trained_on(run, prepared):
 
 def test_hints_are_asked_for_with_the_solutions_of_the_file(run):
     asked = [request for line in run.history for request in line["requests"]]
-    assert asked and all(request["tokens"] > 0 for request in asked)
+    stopped = [request for request in asked if request["outcome"] == "aborted"]  # begun early, and not needed
+    assert len(asked) > len(stopped) and all(request["tokens"] > 0 for request in asked if request not in stopped)
     assert not any(run.metrics[step]["sage/hint_missing/no_solution"] for step in (1, 2))
 
 

@@ -102,7 +102,9 @@ def test_every_filter_of_the_docs_finds_a_metric(run):
 def test_hints_were_written_by_the_policy_in_one_json_answer(run):
     requests = [r for line in run.history for r in line["requests"]]
     assert sum(r["outcome"] == "used" for r in requests) > 10
-    assert all(1 <= r["tokens"] <= 60 for r in requests)
+    stopped = [r for r in requests if r["outcome"] == "aborted"]  # of levels that were begun early and not needed
+    assert all(0 <= r["tokens"] <= 60 for r in stopped), "0 where the answer had not come yet"
+    assert all(1 <= r["tokens"] <= 60 for r in requests if r not in stopped)
 
 
 def test_validation_never_sees_a_hint(run, small_data):

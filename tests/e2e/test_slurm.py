@@ -108,6 +108,7 @@ def test_a_real_slurm_preempts_the_job_and_runs_it_again(tmp_path):
     check_interrupted_run(log(), output / "slurm/1")
 
 
+@pytest.mark.long
 def test_a_training_saves_when_asked_and_goes_on_where_it_was(tmp_path, small_data):
     train = [
         *("python", "-m", "recipe.sage.main_sage", "--config-name", "tiny_cpu"),

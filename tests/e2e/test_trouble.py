@@ -33,8 +33,8 @@ def test_a_step_without_a_readable_hint_a_raising_verifier_and_a_missing_solutio
     data = run.metrics[1]
     assert data["sage/skipped/verifier_error"] == 1 and data["sage/skipped/rollout_error"] == 0
     assert data["sage/prompts"] == 15 and refused not in {line["prompt_id"] for line in run.history}
-    assert data["sage/hint_requests/used"] == 0 and data["sage/hint_requests/parse"] > 0
-    assert data["sage/hint_missing/parse"] > 0
+    assert data["sage/hint_requests/used"] == 0 and data["sage/hint_requests/cut"] > 0
+    assert data["sage/hint_missing/cut"] > 0
     assert data["sage/hint_missing/no_solution"] == 3
     assert data["sage/prompts/level_0"] == 15 and data["sage/hint_usage"] == 0
     assert refused in (run.folder / "train.log").read_text(errors="replace"), "the log names the prompt"

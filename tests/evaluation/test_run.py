@@ -10,14 +10,16 @@ from typing import ClassVar
 import pytest
 
 from sage.evaluation import run
-from sage.evaluation.benchmarks import Problem
 from sage.evaluation.checkpoints import Checkpoint, find_checkpoints, merge
 from sage.evaluation.generate import Decoding, Generation, Request, replica_devices
+from sage.evaluation.problems import Problem
 from sage.evaluation.run import Engines, Evaluation, Settings, extract_answer, messages
 from sage.evaluation.store import TOO_LONG, Sample, SampleFile, check_settings
 from sage.grading.verifier import ExactVerifier, MathVerifier
+from sage.support.model import ChatTemplate
 
 MODEL = str(Path(__file__).parents[2] / "examples" / "opchain_base")
+TEMPLATE = ChatTemplate.open(MODEL, {})
 SETTINGS = Settings(4, Decoding(1.0, 1.0, 50), seed=0, system="", verifier="exact", responses=True)
 BENCHMARKS = {
     "mine": [Problem(f"m{n}", f"{n}aA", str(n)) for n in range(5)],
@@ -68,7 +70,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def finished(folder: Path) -> Evaluation:
     evaluation = Evaluation(folder, BENCHMARKS, SETTINGS)
     evaluation.begin({"model": "m"}, {name: "digest" for name in BENCHMARKS})
-    evaluation.sample(MODEL, Engines({}, 1))
+    evaluation.sample(MODEL, TEMPLATE, Engines({}, 1))
     evaluation.finish({"model": "m", "checkpoint": "c"})
     return evaluation
 
@@ -123,7 +125,7 @@ def test_a_prompt_longer_than_the_context_is_counted_and_tried_again_later(tmp_p
 def test_more_samples_and_more_benchmarks_go_on_with_what_is_there(tmp_path):
     few = Evaluation(tmp_path, {"mine": BENCHMARKS["mine"]}, SETTINGS)
     few.begin({"model": "m"}, {"mine": "digest"})
-    few.sample(MODEL, Engines({}, 1))
+    few.sample(MODEL, TEMPLATE, Engines({}, 1))
     before = (tmp_path / "mine.jsonl").read_bytes()
     finished(tmp_path)
     assert sorted(before.splitlines()) == (tmp_path / "mine.jsonl").read_bytes().splitlines()
@@ -134,7 +136,7 @@ def test_benchmarks_of_an_earlier_call_keep_their_scores(tmp_path):
     for name, problems in BENCHMARKS.items():
         part = Evaluation(tmp_path / "parts", {name: problems}, SETTINGS)
         part.begin({"model": "m"}, {name: "digest"})
-        part.sample(MODEL, Engines({}, 1))
+        part.sample(MODEL, TEMPLATE, Engines({}, 1))
         part.finish({"model": "m", "checkpoint": "c"})
     finished(tmp_path / "whole")
     assert files(tmp_path / "parts") == files(tmp_path / "whole")

@@ -16,7 +16,7 @@ import pytest
 
 from recipe.sage import reward
 from sage.grading.pool import GradingPool, available_cores
-from sage.grading.verifier import MathVerifier, grade
+from sage.grading.verifier import MathVerifier, Verdict, grade
 
 SLOW = {
     "tower": "9^{9^{9^9}}",
@@ -45,8 +45,12 @@ def verifier(shared: MathVerifier) -> MathVerifier:
     return shared
 
 
+def _response(pair: tuple[str, str]) -> str:
+    return rf"\boxed{{{pair[0]}}}"
+
+
 def _grade(verifier: MathVerifier, pair: tuple[str, str]) -> bool:
-    return verifier.is_correct(rf"\boxed{{{pair[0]}}}", pair[1])
+    return verifier.is_correct(_response(pair), pair[1])
 
 
 def test_one_caller_has_one_process() -> None:
@@ -151,10 +155,26 @@ def test_dead_processes_are_replaced_and_the_comparison_repeated(verifier: MathV
 
 def test_an_answer_that_ends_every_process_is_a_crash(verifier: MathVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sage.grading.pool._Child.compare", _die)
-    assert not _grade(verifier, SAME)
+    assert verifier.judge(_response(SAME), SAME[1]) == Verdict(False, "crash")
     assert (verifier.timeouts, verifier.crashes) == (0, 1)
+    monkeypatch.setattr("sage.grading.pool._Child.compare", _hang)
+    assert verifier.judge(_response(SAME), SAME[1]) == Verdict(False, "timeout")
+    assert (verifier.timeouts, verifier.crashes) == (1, 1)
     monkeypatch.undo()
     assert _grade(verifier, SAME)
+
+
+def test_a_subclass_decides_what_is_correct_and_judge_follows(verifier: MathVerifier) -> None:
+    class Never(MathVerifier):
+        def is_correct(self, response: str, answer: str) -> bool:
+            return False
+
+    assert verifier.judge(_response(SAME), SAME[1]) == Verdict(True)
+    assert Never().judge(_response(SAME), SAME[1]) == Verdict(False)
+
+
+def _hang(*_: object) -> bool:
+    raise TimeoutError
 
 
 def _die(*_: object) -> bool:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sage.grading.answers import boxed_spans, last_boxed, number
+from sage.grading.answers import number
+from sage.grading.responses import boxed_spans, last_boxed
 from sage.grading.verifier import ExactVerifier, MathVerifier, load_verifier
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -152,12 +153,11 @@ def test_what_math_verify_would_accept(verifier: MathVerifier, candidate: str, a
 
 
 LETTER = [
-    "B", "(B)", "B.", r"\text{B}", r"\text{(B)}", r"\textbf{(B)}", r"\mathrm{(B)}", "B. 12", "B) a dog", "(B): x",
+    "B", "b", "(B)", "B.", r"\text{B}", r"\text{(B)}", r"\textbf{(B)}", r"\mathrm{(B)}", "B. 12", "B) a dog", "(B): x",
     "Option B", r"\textbf{(B)}\ 12", r"\text{B. the cat}", "B. Both (A) and (C)",
 ]  # fmt: skip
 OTHER_LETTERS = [
     "A",
-    "b",
     "C. B",
     "A, B",
     "B or C",
@@ -284,8 +284,8 @@ def test_a_file_named_by_several_threads_is_executed_once_and_whole(tmp_path: Pa
     [
         ("maths", "use math, exact, package.module:name"),
         ("a:", "path/to/file.py:name"),
-        ("a.py:b", "correct the name or set PYTHONPATH"),
-        ("no_such_package.x:y", "correct the name or set PYTHONPATH"),
+        ("a.py:b", "correct the name, set PYTHONPATH, or mend it"),
+        ("no_such_package.x:y", "correct the name, set PYTHONPATH, or mend it"),
         ("sage.grading.verifier:Nothing", "correct the part after"),
         ("sage.grading.verifier:last_boxed", "lacks the method is_correct"),
     ],

@@ -33,6 +33,15 @@ def leaked(hint: str, answer: str, verifier: ExactVerifier | MathVerifier = MATH
         ("Answer = -7", "-7"),
         ("The result is yes", "yes"),
         ("The answer is (C).", r"\text{(C)}"),
+        ("It must be option (A).", "A"),
+        ("This must be D, since 3 is odd.", "D"),
+        ("So the choice is E, as it is largest.", "E"),
+        ("Hence it's (C).", "C"),
+        ("(B) is the one.", "B"),
+        ("B) is right", "B"),
+        ("Pick B", "B"),
+        ("Go with D!", "D"),
+        ("select (C)", "C"),
         ("adding them gives 7, which is the answer", "7"),
         (r"the sum is $3 + 4 = 7$, which is the final answer", "7"),
         ("we find east as the answer", r"\text{east}"),
@@ -58,6 +67,25 @@ def test_statements_of_the_answer_are_found_and_redacted(hint: str, answer: str)
     spans = find_leaks(hint, answer, MATH)
     assert spans
     assert find_leaks(redact(hint, spans), answer, MATH) == []
+
+
+@pytest.mark.parametrize(
+    ("hint", "answer"),
+    [
+        ("Choose A and B on the circle.", "A"),
+        ("Select A, then connect it with B.", "A"),
+        ("Pick (A) or (B).", "A"),
+        ("Pick point A.", "A"),
+        ("The letter is A or B.", "A"),
+        ("It must be A-stable.", "A"),
+        ("So it is A good idea", "A"),
+        ("(A) is false, and so is (C).", "A"),
+        ("Mark D on BC.", "D"),
+        ("It should be B's turn.", "B"),
+    ],
+)
+def test_a_letter_that_is_no_choice_is_no_leak(hint: str, answer: str) -> None:
+    assert leaked(hint, answer) == []
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from sage.grading.verifier import ExactVerifier
+from sage.hints.catalogue import load_hint_source
+from sage.hints.endpoint import Endpoint, EndpointSource
 from sage.hints.files import already_done, check_settings, failures_path, write_hints
-from sage.hints.sources import Endpoint, HintFile, Reply, kind_of
+from sage.hints.hint_file import HintFile
+from sage.hints.prefix import Prefix
+from sage.hints.prompts import PromptTemplates
+from sage.hints.sources import HintQuery, HintSettings, Online, Reply
+from sage.hints.structure import json_schema
 from sage.hints.writer import HintRules
 from sage.method.records import HintFailure, Prompt
 
@@ -62,15 +68,58 @@ def test_a_bad_hint_file_is_named_with_its_line(tmp_path, text, message):
         HintFile.load(tmp_path / "h.jsonl", 3)
 
 
+SETTINGS = HintSettings(3, "json", True, 1.0, 1.0, 64, PromptTemplates.load("math"))
+
+
 def test_the_kind_of_a_source_is_read_off_its_text():
-    assert [kind_of(s) for s in ("online", "a/b.jsonl", "b.parquet", "http://h/v1#m")] == [
-        "online",
-        "file",
-        "file",
-        "endpoint",
-    ]
+    specs = ("online", "prefix", "a/b.jsonl", "b.parquet", "http://h/v1#m")
+    assert [load_hint_source(s) for s in specs] == [Online, Prefix, HintFile, HintFile, EndpointSource]
     with pytest.raises(ValueError, match="must be online"):
-        kind_of("hints.csv")
+        load_hint_source("hints.csv")
+    with pytest.raises(ValueError, match="is not a complete URL"):
+        load_hint_source("http://:80/v1")
+
+
+OWN = """
+from sage.hints.sources import HintSource, Reply
+
+class Reversed(HintSource):
+    verbatim = True
+
+    @classmethod
+    def open(cls, spec, settings):
+        return cls()
+
+    async def ask(self, query, policy):
+        return Reply(query.prompt.solution[::-1], 0, 0.0)
+
+Other = 3
+"""
+
+
+def test_a_source_of_ones_own_is_loaded_like_a_verifier(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    source = load_hint_source(f"{tmp_path}/own.py:Reversed").open("", SETTINGS)
+    query = HintQuery(Prompt("p", "x", "1", "abc"), 1, 0, 0, 0)
+    assert asyncio.run(source.ask(query, None)).text == "cba"
+    assert source.covered(["p"], 1) is source.request(query.prompt) is source.example(query.prompt) is None
+    for name, message in (("Other", "is not a subclass"), ("None_", "has no None_")):
+        with pytest.raises(ValueError, match=message):
+            load_hint_source(f"{tmp_path}/own.py:{name}")
+
+
+def test_sources_that_a_model_writes_show_it_problem_and_solution():
+    prompt = Prompt("p", "the problem", "1", "the solution")
+    seen = []
+
+    async def policy(messages, seed):
+        seen.append((messages, seed))
+        return Reply("x", 1, 0.0)
+
+    online = Online.open("online", SETTINGS)
+    assert asyncio.run(online.ask(HintQuery(prompt, 2, 0, 0, 7), policy)).text == "x"
+    assert seen == [(online.request(prompt), 7)] and "the solution" in seen[0][0][-1]["content"]
+    assert Online.from_policy and not Online.verbatim and HintFile.verbatim and not HintFile.needs_solution
 
 
 PROMPTS = [Prompt(f"p{i}", "x", "12345", "s") for i in range(5)]
@@ -148,6 +197,8 @@ class Server(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.seen.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        if self.refused == "response_format" and self.refused in self.seen[-1]:
+            return self.reply(400, {"error": {"message": "response_format json_schema is not supported"}})
         if self.refused in self.seen[-1]:
             error = {"message": f"{self.refused!r} is not supported. Use 'max_completion_tokens' instead."}
             return self.reply(400, {"error": error})
@@ -170,9 +221,9 @@ def endpoint():
     server.shutdown()
 
 
-def ask(endpoint):
+def ask(endpoint, schema=None):
     messages = [{"role": "user", "content": "a hint?"}]
-    return asyncio.run(endpoint.ask(messages, temperature=0.7, top_p=0.9, max_tokens=64, seed=11))
+    return asyncio.run(endpoint.ask(messages, temperature=0.7, top_p=0.9, max_tokens=64, seed=11, schema=schema))
 
 
 def test_an_endpoint_is_asked_with_our_sampling_and_tried_again(endpoint):
@@ -207,6 +258,24 @@ def test_a_model_that_wants_another_name_for_the_limit_gets_it(endpoint):
     assert ask(endpoint).text == ask(endpoint).text == "first add"
     assert ["max_tokens" in sent for sent in Server.seen] == [True, False, False]
     assert Server.seen[-1]["max_completion_tokens"] == 64
+
+
+def test_an_endpoint_is_asked_for_the_format_and_without_it_once_it_refused(endpoint, caplog):
+    assert ask(endpoint, json_schema(2)).text == "first add"
+    form = Server.seen[-1]["response_format"]
+    assert form["type"] == "json_schema" and form["json_schema"]["schema"] == json_schema(2)
+    Server.refused = "response_format"
+    assert [ask(endpoint, json_schema(2)).text for _ in range(2)] == ["first add"] * 2
+    assert ["response_format" in sent for sent in Server.seen] == [True, True, False, False]
+    assert endpoint.without_format == 2 and not endpoint.takes_format
+    assert [record.getMessage().split(", asked")[0][-20:] for record in caplog.records] == ["takes no JSON schema"]
+
+
+def test_a_trial_finds_out_whether_an_endpoint_takes_the_format(endpoint):
+    Server.refused = "response_format"
+    assert endpoint.why_not(1.0, 1.0, json_schema(3)) is None and not endpoint.takes_format
+    Server.refused, Server.statuses = "nothing", [400]
+    assert endpoint.why_not(1.0, 1.0, json_schema(3)).startswith("BadRequestError")
 
 
 def test_hints_with_line_ends_of_text_are_read_as_they_were_written(tmp_path):

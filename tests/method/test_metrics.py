@@ -1,9 +1,18 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from sage.method.metrics import policy_metrics, staleness_metrics, token_metrics, visit_metrics
+from sage.method.metrics import (
+    cost_line,
+    cost_metrics,
+    policy_metrics,
+    reliance_metrics,
+    staleness_metrics,
+    token_metrics,
+    visit_metrics,
+)
 from sage.method.records import (
     Action,
     Decision,
@@ -16,6 +25,7 @@ from sage.method.records import (
     SkipReason,
     Visit,
 )
+from sage.method.schedule import ScafGrpo
 
 
 def group(level, successes, hint=None):
@@ -42,6 +52,26 @@ VISITS = [
 ]
 
 
+def test_rollouts_that_could_not_be_graded_are_counted():
+    failures = ("timeout", "timeout", "crash", None)
+    rollouts = tuple(Rollout(0.0, False, 10, grading_failure=failure) for failure in failures)
+    visit = Visit("a", (0,), (Group(0, rollouts),), Decision(Action.ACCEPT, Reason.SINGLE_GROUP, 0))
+    assert Visit.from_json(visit.to_json()) == visit
+    metrics = visit_metrics([visit], [], 3)
+    assert [metrics[f"sage/grading/{name}"] for name in ("rollouts", "timeouts", "crashes")] == [4, 2, 1]
+
+
+def test_reliance_is_what_the_hint_adds_to_the_log_probability():
+    scored = (
+        Rollout(1.0, True, 10, logprob=-5.0, plain_logprob=-25.0),
+        Rollout(1.0, True, 5, logprob=-1.0, plain_logprob=-1.0),
+    )
+    hinted = Group(2, (*scored, Rollout(0.0, False, 10, logprob=-3.0)), "h")
+    visit = Visit("a", (0, 2), (group(0, 0), hinted), Decision(Action.ACCEPT, Reason.SOLVED, 2))
+    assert reliance_metrics([visit, VISITS[0]]) == {"sage/reliance/level_2": (20 / 10 + 0) / 2}
+    assert reliance_metrics(VISITS) == {}
+
+
 def test_visit_metrics_by_hand():
     metrics = visit_metrics(VISITS, [SkipReason.VERIFIER_ERROR], 3)
     expected = {
@@ -58,6 +88,7 @@ def test_visit_metrics_by_hand():
         "hint_requests/leak": 1,
         "hint_requests/used": 1,
         "hint_missing/no_solution": 1,
+        "grading/rollouts": 20,
         "skipped/verifier_error": 1,
         "tokens/plain_accepted": 80,
         "tokens/plain_discarded": 40,
@@ -90,7 +121,12 @@ def test_every_metric_is_documented():
     named = [re.escape(name) for name in re.findall(r"`(sage/[^`]+)`", text)]
     patterns = [re.sub(r"<\w+>", r"(\\w+)", name) for name in named]
     ones = torch.ones(1, 2)
-    found = {**visit_metrics(VISITS, [], 3), **policy_metrics(VISITS), **staleness_metrics(VISITS, 3)}
+    found = {
+        **visit_metrics(VISITS, [], 3),
+        **cost_metrics(VISITS),
+        **policy_metrics(VISITS),
+        **staleness_metrics(VISITS, 3),
+    }
     for key in {*found, *token_metrics(["hinted"], ones, ones, ones)}:
         matches = [match for pattern in patterns if (match := re.fullmatch(pattern, key))]
         assert matches and all(word in words for match in matches for word in match.groups()), key
@@ -117,11 +153,13 @@ def test_references_are_in_no_token_metric():
 
 def test_rows_of_a_group_with_scaffolding_are_told_apart():
     groups = (group(0, 0), group(1, 0, "h1"), group(2, 2, "h2"))
-    visit = Visit("x", (0, 1, 2, 3), groups, Decision(Action.SCAFFOLD, Reason.SOLVED, 2))
-    assert [visit.row_kind(i) for i in range(4)] == ["plain", "plain", "plain", "hinted"]
-    assert {VISITS[1].row_kind(i) for i in range(4)} == {"hinted"}
+    decision = Decision(Action.SCAFFOLD, Reason.SOLVED, 2)
+    visit = Visit("x", (0, 1, 2, 3), groups, decision, rows=ScafGrpo(3, 4).select(groups, decision))
+    assert visit.rows == ((0, 0), (0, 1), (0, 2), (2, 0)) and visit.main is groups[0]
+    assert list(visit.kinds) == ["plain", "plain", "plain", "hinted"]
+    assert {VISITS[1].kinds[i] for i in range(4)} == {"hinted"}
     luffy = Group(0, (Rollout(0.0, False, 9), Rollout(1.0, True, 5, reference=True)))
-    assert Visit("y", (0,), (luffy,), Decision(Action.ACCEPT, Reason.SINGLE_GROUP, 0)).row_kind(1) == "reference"
+    assert Visit("y", (0,), (luffy,), Decision(Action.ACCEPT, Reason.SINGLE_GROUP, 0)).kinds[1] == "reference"
 
 
 def test_the_policy_is_measured_on_all_rollouts_without_a_hint():
@@ -136,3 +174,27 @@ def test_the_policy_is_measured_on_all_rollouts_without_a_hint():
     found = policy_metrics(visits)
     assert found == {"sage/policy/response_length": 50 / 3, "sage/policy/entropy": 20 / 50}
     assert policy_metrics([]) == {}
+
+
+def test_what_hints_cost_by_hand():
+    """Beyond three plain groups of 40 tokens: two hinted ones, 11 tokens of requests, 7 lost; 6.5 s against 2 s."""
+    visits = [
+        replace(visit, seconds=s, abandoned_tokens=n)
+        for visit, s, n in zip(VISITS, (2, 6.5, 2), (0, 7, 0), strict=True)
+    ]
+    found = cost_metrics(visits)
+    assert found == {
+        "sage/beyond_grpo/tokens": 98,
+        "sage/beyond_grpo/seconds": 4.5,
+        "sage/beyond_grpo/share": 4.5 / 6.5,
+    }
+    steps = [{**visit_metrics(visits, [], 3), **found, "timing_s/step": 10.0}] * 2
+    assert cost_line(steps) == (
+        "beyond the groups without a hint, 2 steps took 196 of 436 tokens (45%), 14 of them begun early and lost, "
+        "and 9 of 20 seconds (45%)"
+    )
+    assert (
+        set(cost_metrics([]).values())
+        == {0.0}
+        == set(cost_metrics([replace(visits[1], groups=visits[1].groups[1:])]).values())
+    )

@@ -8,6 +8,7 @@ from sage.method.calibration import Calibration, Forecast
 from sage.method.records import Action, Decision, Group, HintFailure, PromptState, Reason, Rollout, Visit
 from sage.method.schedule import (
     SCHEDULES,
+    Bha,
     Grpo,
     Outlook,
     Sage,
@@ -18,6 +19,7 @@ from sage.method.schedule import (
     ScafGrpo,
     load_schedule,
 )
+from sage.method.state import StateStore
 
 ALL = (0, 1, 2, 3)
 NOW = Outlook(0.5)
@@ -96,6 +98,16 @@ def test_scaf_grpo_gives_no_hints_in_its_first_phase():
     assert [schedule.rollouts(level) for level in ALL] == [8, 4, 4, 4]
     assert schedule.after_group(group(2, 1, 4), ALL) == Decision(Action.SCAFFOLD, Reason.SOLVED, 2)
     assert schedule.after_group(group(3, 0, 4), ALL) == Decision(Action.GIVE_UP, Reason.TOP_LEVEL, 0)
+
+
+def test_hints_are_withdrawn_with_a_probability_that_grows():
+    schedule = Bha(3)
+    assert [schedule.plan(None, Outlook(0.3, draw=draw)) for draw in (0.0, 0.29, 0.3, 0.99)] == [(0,), (0,), (1,), (1,)]
+    store = StateStore(schedule)
+    for progress in (0.0, 0.3, 0.9):
+        plain = sum(store.plan(f"prompt {i}", 1, progress).levels == (0,) for i in range(1000))
+        assert abs(plain / 1000 - progress) < 0.05
+    assert store.plan("a", 1, 0.5) == store.plan("a", 1, 0.5), "the same after a resume"
 
 
 def test_a_calibrated_plan_by_hand():

@@ -5,7 +5,17 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from sage.method.records import Action, Decision, Group, PromptState, Reason, Rollout, Visit
+from sage.method.records import (
+    Action,
+    Decision,
+    Group,
+    HintRequest,
+    PromptState,
+    Reason,
+    RequestOutcome,
+    Rollout,
+    Visit,
+)
 from sage.method.schedule import SCHEDULES, Sage, SageCalibrated, Schedule
 from sage.method.state import StateStore, VisitHistory
 
@@ -178,3 +188,18 @@ def test_a_fresh_run_moves_an_old_history_away(tmp_path):
         history.start_afresh()
     assert history.size == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["history.1.jsonl", "history.2.jsonl"]
+
+
+def test_a_step_keeps_a_few_raw_answers(tmp_path):
+    history = VisitHistory(tmp_path / "h.jsonl")
+    refused = HintRequest(1, RequestOutcome.PARSE, 3, 0.1, "no hint")
+    used = HintRequest(1, RequestOutcome.USED, 3, 0.1)
+    group = Group(0, (Rollout(0.0, False, 3),))
+    decision = Decision(Action.GIVE_UP, Reason.HINT_MISSING, 0)
+    visits = {f"u{i}": Visit("p", (0, 1), (group,), decision, (refused, used, refused)) for i in range(6)}
+    for step in (1, 2):
+        history.append(step, visits)
+    read = [Visit.from_json(line) for line in history.path.read_text().splitlines()]
+    kept = [[r.answer for r in visit.requests] for visit in read]
+    both, none = ["no hint", None, "no hint"], [None] * 3
+    assert kept == ([both] * 4 + [none] * 2) * 2

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ from sage.method.records import (
     Visit,
     VisitPlan,
 )
-from sage.method.schedule import Grpo, Sage, SageLight, SageProbe, ScafGrpo
+from sage.method.schedule import Grpo, Nurl, Sage, SageLight, SageProbe, ScafGrpo
 from sage.method.visit import run_visit
 
 PROMPT = Prompt("p1", "compute it", "12345", "first add, then multiply, 12345")
@@ -40,7 +41,7 @@ class Engine:
         answer = self.answers.pop(0)
         return answer if isinstance(answer, HintFailure) else Reply(answer, len(answer), 0.1)
 
-    def roll_out(self, hint: Hint | None, part=slice(None)):
+    def roll_out(self, hint: Hint | None, part, early):
         self.contexts.append(hint)
         solved = self.successes[hint.level if hint else 0]
         correct = range(solved) if solved >= 0 else range(self.size + solved, self.size)
@@ -121,7 +122,65 @@ def test_when_every_hint_fails_to_parse_the_plain_group_is_kept_and_counted():
     assert hint is None and [g.level for g in visit.groups] == [0]
     assert visit.failures == (HintFailure.PARSE,) * 3
     assert visit.decision == visit.decision.__class__(Action.GIVE_UP, Reason.HINT_MISSING, 0)
-    assert len(visit.requests) == 6
+    assert len(visit.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "request_, answers, asked, failures",
+    [
+        ("json", ["no", "no"], [1, 1], "parse parse parse"),
+        ("json", ['{"level_1": "is 12345", "level_2": "b"}', '{"level_1": "12345 is"}'], [1, 1], "leak parse"),
+        ("level", ["", ""], [1, 1], "parse parse parse"),
+        ("level", ["it is 12345"] * 4, [1, 1, 2, 3], "leak leak leak"),
+        ("level", ["it is 12345", "", "two"], [1, 1], "parse parse parse"),
+        ("verbatim", [""] * 6, [1, 1, 2, 2, 3, 3], "parse parse parse"),
+    ],
+)
+def test_a_visit_asks_at_most_once_more_for_everything(request_, answers, asked, failures):
+    engine = Engine(answers)
+    visit, _ = run(engine, request=request_)
+    assert engine.asked == asked and visit.failures == tuple(HintFailure(f) for f in failures.split())
+    if "b" in answers[0]:
+        assert [g.hint for g in visit.groups] == [None, "b"]
+
+
+def test_a_run_without_retries_stops_at_the_first_answer_that_cannot_be_read():
+    engine = Engine([""])
+    visit, _ = run(engine, retries=0)
+    assert engine.asked == [1] and visit.failures == (HintFailure.PARSE,) * 3
+
+
+def test_an_answer_that_is_counted_as_cut_leaves_no_hint_behind():
+    answers = [Reply('{"level_2": "two", "level_1": "on', 9, 0.1, cut=True)] * 2
+
+    async def ask(level, attempt):
+        return answers.pop()
+
+    writer = HintWriter(PROMPT, HintRules(3, "json", 1, "refuse"), ExactVerifier(), ask, lambda text: True)
+
+    async def write_all():
+        return [await writer.write(level) for level in (1, 2, 3)]
+
+    assert asyncio.run(write_all()) == [HintFailure.CUT] * 3
+    assert [r.outcome for r in writer.requests] == [RequestOutcome.CUT] * 2
+
+
+def test_answers_that_gave_no_hint_are_kept_and_travel_with_the_visit():
+    engine = Engine(["the answer is 12345" + "x" * 3000, "think of primes", "two"], successes=(0, 0, 1, 0))
+    visit, _ = run(engine)
+    kept = [r.answer for r in visit.requests]
+    assert kept == [("the answer is 12345" + "x" * 3000)[:2000], None, None]
+    assert Visit.from_json(visit.to_json()) == visit and visit.to_json().count('"answer"') == 1
+
+
+def test_levels_that_are_begun_together_share_one_answer():
+    engine = Engine([json.dumps({"level_1": "one", "level_2": "two", "level_3": "three"})])
+    writer = HintWriter(PROMPT, HintRules(3, "json", 1, "refuse"), ExactVerifier(), engine.ask, lambda text: True)
+
+    async def write_all():
+        return await asyncio.gather(*(writer.write(level) for level in (1, 2, 3)))
+
+    assert [hint.text for hint in asyncio.run(write_all())] == ["one", "two", "three"] and engine.asked == [1]
 
 
 def test_attempts_are_counted_and_each_has_a_seed_that_repeats_with_the_run():
@@ -186,7 +245,7 @@ def test_grpo_rolls_out_once():
 def test_an_error_of_the_engine_ends_the_visit():
     engine = Engine()
 
-    def broken(hint):
+    def broken(hint, part, early):
         async def one():
             raise RuntimeError("engine died")
 
@@ -210,11 +269,11 @@ def test_visits_run_side_by_side_without_a_barrier():
             order.append((name, hint.level if hint else 0))
             return Rollout(float(bool(hint)), bool(hint), 1), None
 
-        def roll_out(hint):
+        def roll_out(hint, part, early):
             return [asyncio.create_task(one(hint))]
 
         async def ask(level, attempt):
-            return Reply("hint", 1, 0.0)
+            return Reply("add the terms", 1, 0.0)
 
         prompt = Prompt(name, "x", "12345", "s")
         writer = HintWriter(prompt, HintRules(3, "level", 0, "refuse"), ExactVerifier(), ask, lambda t: True)
@@ -236,7 +295,8 @@ def test_a_visit_survives_json_with_latex_and_line_breaks():
 
 
 def test_a_plan_survives_its_journey():
-    assert VisitPlan.from_json(VisitPlan((0, 2, 3), 4, 17, 2).to_json()) == VisitPlan((0, 2, 3), 4, 17, 2)
+    plan = VisitPlan((0, 2, 3), 4, 17, 2, ((0.5, 0.75), (0.25, 1.0)))
+    assert VisitPlan.from_json(plan.to_json()) == plan
 
 
 def test_a_plan_may_leave_levels_out_and_goes_plain_when_no_hint_can_be_had():
@@ -261,6 +321,51 @@ def test_scaf_grpo_keeps_the_plain_group_when_it_is_solved_or_no_hint_helps():
         visit, published = run(Engine(["a", "b", "c"], successes), ScafGrpo(3, 4))
         assert visit.decision.action is action and published == [(None, i) for i in range(4)]
         assert visit.accepted == visit.groups[0]
+
+
+class ByLevel(Engine):
+    """As many rollouts as a schedule of groups of four draws."""
+
+    def __init__(self, schedule, *more):
+        super().__init__(*more)
+        self.schedule = schedule
+
+    def roll_out(self, hint, part, early):
+        self.size = self.schedule.rollouts(hint.level if hint else 0)
+        return super().roll_out(hint, part, early)
+
+
+def test_nurl_trains_on_one_plain_failure_beside_its_hinted_rollouts():
+    """By hand: G = 4, no plain rollout is correct, two of the three hinted ones are; advantages over all four."""
+    visit, published = run(ByLevel(Nurl(3, 4), ["one"], (0, 2)), Nurl(3, 4), plan=(0, 1))
+    assert [len(group.rollouts) for group in visit.groups] == [4, 3]
+    assert published == [(None, 0), *((Hint(1, "one"), i) for i in range(3))]
+    assert visit.kinds == ("plain", "hinted", "hinted", "hinted")
+    assert [r.reward for r in visit.accepted.rollouts] == [0, 1, 1, 0]
+    assert Visit.from_json(visit.to_json()) == visit
+
+
+@pytest.mark.parametrize("successes", [(1, 3), (4, 3)])
+def test_nurl_without_a_failing_group_is_grpo(successes):
+    nurl, published = run(Engine(["one"], successes), Nurl(3, 4), plan=(0, 1))
+    grpo, same = run(Engine(["one"], successes), Grpo(3, 4), plan=(0,))
+    assert published == same and nurl.accepted.rollouts == grpo.accepted.rollouts and nurl.kinds == grpo.kinds
+
+
+def test_a_schedule_may_mix_rollouts_with_and_without_a_hint():
+    """The one of docs/methods.md, by hand: G = 4, the last two of level 1 are correct."""
+    code = (Path(__file__).parents[2] / "docs/methods.md").read_text().split("```python\n")[1].split("```")[0]
+    found: dict[str, type[Sage]] = {}
+    exec(code, found)
+    visit, published = run(Engine(["one"], successes=(0, -2, 0, 0)), found["Mixed"](3, 4))
+    hint = Hint(1, "one")
+    assert published == [(None, 0), (None, 1), (hint, 2), (hint, 3)]
+    assert visit.rows == ((0, 0), (0, 1), (1, 2), (1, 3)) and Visit.from_json(visit.to_json()) == visit
+    assert visit.kinds == ("plain", "plain", "hinted", "hinted")
+    assert visit.accepted.successes == 2 and visit.accepted.level == 1 and not visit.accepted.dead
+    assert visit.main.level == 0, "of two that give as many rows, the first"
+    solved, _ = run(Engine(successes=(4, 0, 0, 0)), found["Mixed"](3, 4))
+    assert solved.rows == ((0, 0), (0, 1), (0, 2), (0, 3))
 
 
 HALVES = partial(SageProbe, first=(0.5, 0.5))

@@ -2,6 +2,7 @@
 
 import copy
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -10,13 +11,18 @@ from hydra import compose, initialize_config_dir
 ROOT = Path(__file__).parents[2]
 
 
+CHECK = f'[ "$2" != recipe.sage.command_line ] || exec {sys.executable} "$@"\n'
+"""The check of the arguments is the real one."""
+
+
 def launch(script, data, *arguments, **environ):
-    """Arguments and environment with which a script starts Python."""
+    """Arguments and environment with which a script, named with its first arguments, starts Python."""
+    script, *first = script.split()
     fake = data / "python"
-    fake.write_text('#!/bin/sh\nfor a in "$@"; do printf "%s\\n" "$a"; done\necho "--environment"\nenv\n')
+    fake.write_text(f'#!/bin/sh\n{CHECK}for a in "$@"; do printf "%s\\n" "$a"; done\necho "--environment"\nenv\n')
     fake.chmod(0o755)
     result = subprocess.run(
-        ["bash", str(ROOT / "examples" / script), *arguments],
+        ["bash", str(ROOT / "examples" / script), *first, *arguments],
         env={
             "PATH": "/usr/bin:/bin",
             "PYTHON": str(fake),
@@ -46,7 +52,7 @@ def composed(arguments, name="sage_trainer"):
         return compose(name, arguments)
 
 
-def run_of(data, *arguments, script="qwen2.5-7b/run_sage.sh"):
+def run_of(data, *arguments, script="run_qwen2.5-7b.sh method=sage"):
     return composed(overrides(script, data, *arguments))
 
 
@@ -55,7 +61,7 @@ def base(data, script):
     return run_of(data, script=script)
 
 
-def changed(data, *arguments, script="qwen2.5-7b/run_sage.sh"):
+def changed(data, *arguments, script="run_qwen2.5-7b.sh method=sage"):
     """The run of a script with values changed after composing, which is the slow part."""
     run = copy.deepcopy(base(data, script))
     run.merge_with_dotlist(list(arguments))

@@ -14,7 +14,8 @@ from verl.workers.config import FSDPActorConfig, McoreActorConfig, PolicyLossCon
 
 from recipe.sage import algorithm, dry_run  # noqa: F401  (registers the luffy loss)
 from recipe.sage.main_sage import make_paths_absolute
-from recipe.sage.settings import check_run, why_not_skip
+from recipe.sage.preflight import check_run
+from recipe.sage.preflight.describe import why_not_skip
 from sage.planning.budget import KNOWN_SHAPES
 from tests.recipe.launching import ROOT, composed, launch, overrides, run_of
 
@@ -24,12 +25,30 @@ METHODS = sorted(path.stem for path in (ROOT / "recipe/sage/config/method").glob
 ENGINES = {"": "fsdp2", "_megatron": "megatron"}
 
 
+BACKEND = {"": "", "_megatron": " backend=megatron"}
+"""The argument that chooses an engine."""
+
+
 def test_every_script_is_known():
-    """3 models x every method x 2 engines, links to one script, and the study of hard prompts."""
-    names = {f"run_{method}{engine}.sh" for method in (*METHODS, "sft") for engine in ENGINES}
-    for model in MODELS:
-        extra = {"run_hard_prompts.sh"} if model == "qwen3-4b" else set()
-        assert {path.name for path in (ROOT / "examples" / model).glob("run_*.sh")} == names | extra
+    """One a model, no links, and all say the same settings but what belongs to a model."""
+    names = {path.name for path in (ROOT / "examples").glob("run_*.sh")}
+    assert {f"run_{model}.sh" for model in MODELS} < names
+    assert not [path for path in (ROOT / "examples").rglob("*") if path.is_symlink()]
+    lines = [set((ROOT / f"examples/run_{model}.sh").read_text().splitlines()) for model in MODELS]
+    shared = set.intersection(*lines)
+    for model, own in zip(MODELS, lines, strict=True):
+        stated = [line.split("#")[0].strip() for line in own - shared if "=" in line.split("#")[0]]
+        keys = {line.split("=")[0] for line in stated if not line.startswith("HARD_PROMPTS")}
+        study = {
+            "actor_rollout_ref.actor.ppo_mini_batch_size",
+            "data.max_response_length",
+            "trainer.total_training_steps",
+        }
+        assert keys - (study if model == "qwen3-4b" else set()) == {
+            "MODEL",
+            "actor_rollout_ref.rollout.n",
+            "tensor_model_parallel_size",
+        }
 
 
 @pytest.mark.parametrize(
@@ -41,11 +60,12 @@ def test_every_script_is_known():
     ],
 )
 def test_a_script_composes_with_the_papers_settings(model, method, engine, data):
-    run = run_of(data, script=f"{model}/run_{method}{engine}.sh")
+    run = run_of(data, script=f"run_{model}.sh method={method}{BACKEND[engine]}")
     sage, _ = check_run(run)
     actor, rollout = run.actor_rollout_ref.actor, run.actor_rollout_ref.rollout
-    assert sage.schedule == {"dapo": "grpo", "off-policy": "sage"}.get(method, method)
-    assert sage.train_on == ("plain" if method == "off-policy" else "hinted") and run.algorithm.adv_estimator == "sage"
+    assert sage.schedule == {"dapo": "grpo", "off-policy": "sage", "guide": "sage"}.get(method, method)
+    assert sage.train_on == ("plain" if method in ("off-policy", "guide") else "hinted")
+    assert run.algorithm.adv_estimator == "sage"
     assert run.algorithm.filter_groups.enable == (method == "dapo")
     assert Path(run.actor_rollout_ref.model.path).name in KNOWN_SHAPES
     assert (run.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n) == (128, 64, MODELS[model])
@@ -61,13 +81,15 @@ def test_a_script_composes_with_the_papers_settings(model, method, engine, data)
     assert omega_conf_to_dataclass(rollout).max_model_len == 10240  # verl's own classes know every key
     assert why_not_skip(run) is None, "dead groups are skipped under either engine"
     assert run.trainer.experiment_name == f"{model}_{method}{engine}"
-    memory = dry_run.describe_memory(run, dry_run.load_shape(run.actor_rollout_ref.model.path), 80)
-    assert "TOO" not in memory, memory
+    _, shortages = dry_run.describe_memory(run, dry_run.load_shape(run.actor_rollout_ref.model.path), 80)
+    assert not shortages
 
 
 @pytest.mark.parametrize("method", ["sage", "off-policy", "fixed-2", "grpo"])
 def test_the_study_of_hard_prompts(method, data):
-    run = run_of(data, method, "trainer.total_training_steps=400", script="qwen3-4b/run_hard_prompts.sh")
+    run = run_of(
+        data, "study=hard-prompts", "trainer.total_training_steps=400", script=f"run_qwen3-4b.sh method={method}"
+    )
     sage, _ = check_run(run)
     rollout = run.actor_rollout_ref.rollout
     assert sage.schedule == {"off-policy": "sage"}.get(method, method)
@@ -80,21 +102,27 @@ def test_the_study_of_hard_prompts(method, data):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", MODELS)
 def test_sft_composes_in_verls_own_trainer(model, engine, data):
-    started, _ = launch(f"{model}/run_sft{engine}.sh", data, DRY_RUN="1")
+    started, _ = launch(f"run_{model}.sh method=sft{BACKEND[engine]}", data, DRY_RUN="1")
     assert started[:2] == ["-m", "verl.trainer.sft_trainer_ray"] and started[-2:] == ["--cfg", "job"]
     with initialize_config_module("verl.trainer.config", version_base=None):
         run = compose("sft_trainer_engine", started[2:-2])
     assert omega_conf_to_dataclass(run.engine).strategy == ENGINES[engine] and Path(run.model.path).name in KNOWN_SHAPES
     assert run.data.train_files == f"{data}/out/sft.parquet" and "hf_model" in run.checkpoint.save_contents
     assert run.data.max_token_len_per_gpu >= run.data.max_length
-    converted, _ = launch(f"{model}/run_sft{engine}.sh", data)  # the first of the two calls
+    converted, _ = launch(f"run_{model}.sh method=sft{BACKEND[engine]}", data)  # the first of the two calls
     assert converted == ["-m", "sage.data.sft", "--data", f"{data}/train.parquet", "--out", f"{data}/out/sft.parquet"]
 
 
 def test_callers_win_and_their_environment_stays(data):
     keys = {"WANDB_API_KEY": "mine", "HF_HOME": "/mine", "TENSORBOARD_DIR": "/mine/tb", "PYTHONPATH": "/mine/code"}
     started, environ = launch(
-        "qwen2.5-7b/run_sage.sh", data, "data.train_batch_size=64", NNODES="2", N_GPUS="4", LOGGER="[console]", **keys
+        "run_qwen2.5-7b.sh method=sage",
+        data,
+        "data.train_batch_size=64",
+        NNODES="2",
+        N_GPUS="4",
+        LOGGER="[console]",
+        **keys,
     )
     run = composed([argument for argument in started[2:] if not argument.startswith("hydra.")])
     assert (run.data.train_batch_size, run.trainer.nnodes, run.trainer.n_gpus_per_node) == (64, 2, 4)
@@ -103,7 +131,7 @@ def test_callers_win_and_their_environment_stays(data):
     assert {key: environ[key] for key in keys if key != "PYTHONPATH"} == {
         k: v for k, v in keys.items() if k != "PYTHONPATH"
     }
-    _, environ = launch("qwen2.5-7b/run_sage.sh", data)
+    _, environ = launch("run_qwen2.5-7b.sh method=sage", data)
     ours = {"PYTHONPATH", "TENSORBOARD_DIR", "VERL_FILE_LOGGER_PATH"}
     given = {"PATH", "PYTHON", "TRAIN_FILE", "VAL_FILE", "OUTPUT_DIR", "PWD", "SHLVL", "OLDPWD", "_"}
     assert set(environ) - given == ours, "nothing else is set, least of all an empty key"
@@ -112,39 +140,81 @@ def test_callers_win_and_their_environment_stays(data):
 def test_relative_paths_become_absolute(data, monkeypatch):
     """Ray's workers need not run where the script was started."""
     monkeypatch.chdir(data)
-    run = run_of(data, script="qwen2.5-7b/run_grpo.sh")
-    relative = composed(overrides("qwen2.5-7b/run_grpo.sh", data, TRAIN_FILE="train.parquet", OUTPUT_DIR="out"))
+    run = run_of(data, script="run_qwen2.5-7b.sh method=grpo")
+    relative = composed(overrides("run_qwen2.5-7b.sh method=grpo", data, TRAIN_FILE="train.parquet", OUTPUT_DIR="out"))
     assert relative.data.train_files == run.data.train_files == f"{data}/train.parquet"
     assert relative.trainer.default_local_dir == f"{data}/out/checkpoints"
     (data / "mine.py").touch()
-    relative = composed(overrides("qwen2.5-7b/run_grpo.sh", data, "sage.verifier=mine.py:V", "sage.schedule=sage"))
+    relative = composed(
+        overrides("run_qwen2.5-7b.sh method=grpo", data, "sage.verifier=mine.py:V", "sage.schedule=sage")
+    )
     make_paths_absolute(relative)
     assert (relative.sage.verifier, relative.sage.schedule) == (f"{data}/mine.py:V", "sage")
-    several = composed(overrides("qwen2.5-7b/run_grpo.sh", data, TRAIN_FILE="[/a.parquet,/b.parquet]"))
+    several = composed(overrides("run_qwen2.5-7b.sh method=grpo", data, TRAIN_FILE="[/a.parquet,/b.parquet]"))
     assert several.data.train_files == ["/a.parquet", "/b.parquet"]
 
 
 def test_a_resumed_run_keeps_the_metrics_so_far(data, tmp_path):
-    _, first = launch("qwen2.5-7b/run_grpo.sh", data, OUTPUT_DIR=str(tmp_path))
+    _, first = launch("run_qwen2.5-7b.sh method=grpo", data, OUTPUT_DIR=str(tmp_path))
     assert first["VERL_FILE_LOGGER_PATH"] == f"{tmp_path}/metrics.jsonl"
     (tmp_path / "metrics.jsonl").write_text("{}\n")
-    _, second = launch("qwen2.5-7b/run_grpo.sh", data, OUTPUT_DIR=str(tmp_path))
+    _, second = launch("run_qwen2.5-7b.sh method=grpo", data, OUTPUT_DIR=str(tmp_path))
     assert second["VERL_FILE_LOGGER_PATH"] not in ("", first["VERL_FILE_LOGGER_PATH"])
 
 
 @pytest.mark.parametrize(
     "script, arguments, environ, message",
     [
-        ("qwen2.5-7b/run_sage.sh", (), {"ENGINE": "deepspeed"}, "must be fsdp or megatron"),
-        ("launch.sh", (), {}, "run a link in a model's folder"),
-        ("qwen3-4b/run_hard_prompts.sh", (), {}, "usage: .* METHOD"),
-        ("qwen3-4b/run_hard_prompts.sh", ("data.seed=1",), {}, "usage: .* METHOD"),
+        ("run_qwen2.5-7b.sh", ("backend=deepspeed",), {}, "must be fsdp or megatron"),
+        ("run_qwen2.5-7b.sh", ("method=sages",), {}, "method=sages must be one of: .*sage-probe.* sft"),
+        ("run_qwen2.5-7b.sh", ("method=",), {}, "method= must be one of"),
+        ("run_qwen2.5-7b.sh", ("study=hard-prompts",), {}, "in run_qwen3-4b.sh only"),
+        ("run_qwen3-4b.sh", ("study=hard",), {}, "study=hard must be hard-prompts"),
+        ("run_qwen3-4b.sh", ("study=hard-prompts", "method=sft"), {}, "any method but sft"),
+        ("run_qwen3-4b.sh", (), {"N_GPUS": "abc"}, "N_GPUS=abc must be a whole number"),
+        ("run_qwen3-4b.sh", (), {"NNODES": "0"}, "NNODES=0 must be a whole number"),
+        ("run_qwen3-4b.sh", ("data.train_batch_sizes=64",), {}, "did you mean data.train_batch_size?"),
+        ("run_qwen3-4b.sh", ("sage",), {}, "'sage' is no argument: write key=value"),
+        ("run_qwen3-4b.sh", ("method=sft", "optim.lrr=1"), {}, "did you mean optim.lr?"),
+        ("run.sh", (), {}, "usage: .* MODEL"),
+        ("run.sh", ("method=sage",), {}, "usage: .* MODEL"),
     ],
 )
-def test_a_wrong_call_of_a_script_is_named(script, arguments, environ, message, data):
-    status, text = launch(script, data, *arguments, **environ)
+def test_a_wrong_call_of_a_script_is_named(script, arguments, environ, message, data, tmp_path):
+    status, text = launch(script, data, *arguments, **{"OUTPUT_DIR": f"{tmp_path}/new", **environ})
     assert status != 0
     assert re.search(message, text), text
+    assert len(text.splitlines()) == 1 and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("method", ["sage", "sft"])
+def test_odd_paths_arrive_whole(method, data, tmp_path):
+    folder = tmp_path / "a=b, [c] (d) 'e' é#"
+    keys = {name: str(folder / name) for name in ("TRAIN_FILE", "VAL_FILE", "OUTPUT_DIR")}
+    (folder / "model").mkdir(parents=True)
+    given = f"trainer.project_name={folder}"
+    script = f"run_qwen2.5-7b.sh method={method}"
+    started, _ = launch(script, data, given, DRY_RUN="1", MODEL_PATH=str(folder / "model"), **keys)
+    arguments = started[2:-2] if method == "sft" else started[2:]
+    if method == "sft":
+        with initialize_config_module("verl.trainer.config", version_base=None):
+            run = compose("sft_trainer_engine", arguments)
+        assert (run.data.train_files, run.model.path) == (f"{folder}/OUTPUT_DIR/sft.parquet", f"{folder}/model")
+    else:
+        run = composed(arguments)
+        assert (run.data.train_files, run.data.val_files) == (f"{folder}/TRAIN_FILE", f"{folder}/VAL_FILE")
+        assert run.actor_rollout_ref.model.path == f"{folder}/model"
+    assert run.trainer.default_local_dir == f"{folder}/OUTPUT_DIR/checkpoints"
+    assert run.trainer.project_name == str(folder)
+    assert run.trainer.experiment_name == f"model_{method}"
+
+
+def test_results_are_named_after_the_model(data):
+    run = run_of(data, script="run.sh Qwen/Qwen3-1.7B method=dapo backend=megatron")
+    assert run.trainer.experiment_name == "Qwen3-1.7B_dapo_megatron"
+    assert run.actor_rollout_ref.model.path == "Qwen/Qwen3-1.7B"
+    started, _ = launch("run.sh /hub/models--me--mine/snapshots/12ab/ method=grpo", data, OUTPUT_DIR="", DRY_RUN="1")
+    assert f"trainer.default_local_dir={ROOT}/outputs/mine_grpo/checkpoints" in started
 
 
 @pytest.mark.parametrize("mode", ["vanilla", "luffy"])

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 from hydra.errors import MissingConfigException
 
-from recipe.sage.checks import check_machine, model_parallel
-from recipe.sage.settings import check_run
-from tests.recipe.launching import changed, run_of
+from recipe.sage.preflight import check_machine, check_run
+from recipe.sage.preflight.rules import Run
+from tests.recipe.launching import changed, composed
 
 MISTAKES = [
     ("actor_rollout_ref.actor.ppo_mini_batch_size=48", "must divide data.train_batch_size=128; both count prompts"),
@@ -20,14 +20,14 @@ MISTAKES = [
     ("data.train_batch_size=1024", "exceeds the 160 training rows: lower it"),
     ("trainer.total_epochs=1", "raise total_epochs"),
     ("sage.schedule=sagelight", "must be one of grpo"),
-    ("sage.max_level=4", "must be 1, 2 or 3"),
+    ("sage.max_level=4", "must be a whole number of at least 1 and of at most 3"),
     ("algorithm.adv_estimator=gae", "has no groups"),
     ("algorithm.adv_estimator=sages", "adv_estimator=sages is unknown: use one of .*grpo.* sage"),
     ("actor_rollout_ref.actor.policy_loss.loss_mode=ppo", "loss_mode=ppo is unknown: use one of .*luffy.* vanilla"),
     ("actor_rollout_ref.rollout.tensor_model_parallel_size=3", "=3 must divide the 28 attention heads"),
     ("actor_rollout_ref.rollout.tensor_model_parallel_size=7", "=7 must divide the 8 GPUs of trainer.nnodes=1 x"),
     ("actor_rollout_ref.hybrid_engine=false", "must divide the 0 GPUs of actor_rollout_ref.rollout.nnodes=0"),
-    ("trainer.n_gpus_per_node=0", "set both to at least 1"),
+    ("trainer.n_gpus_per_node=0", "must be a whole number of at least 1"),
     ("trainer.n_gpus_per_node=5", "rollouts .* cannot be shared by 5 data-parallel ranks"),
     (
         "actor_rollout_ref.actor.ulysses_sequence_parallel_size=3",
@@ -68,7 +68,11 @@ def test_a_typical_mistake_gives_a_sentence_that_says_what_to_change(override, m
 def test_a_mistake_in_megatrons_sizes(override, message, data):
     with pytest.raises(ValueError, match=message):
         check_run(
-            changed(data, f"actor_rollout_ref.actor.megatron.{override}", script="qwen2.5-7b/run_sage_megatron.sh")
+            changed(
+                data,
+                f"actor_rollout_ref.actor.megatron.{override}",
+                script="run_qwen2.5-7b.sh method=sage backend=megatron",
+            )
         )
 
 
@@ -79,12 +83,12 @@ def test_sequence_parallelism_shares_a_row(data):
         "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=5120",
     )
     check_run(run)
-    assert model_parallel(run) == (2, 2)
+    assert Run(run).sharing == (2, 2)
 
 
-def test_an_unknown_method_is_named_with_those_that_exist(data):
+def test_an_unknown_method_is_named_with_those_that_exist():
     with pytest.raises(MissingConfigException, match="sage-calibrated"):
-        run_of(data, "method=ppo")
+        composed(["method=ppo"])
 
 
 def test_a_validation_file_lacks_a_column(data, tmp_path):
@@ -98,27 +102,27 @@ def test_a_validation_file_lacks_a_column(data, tmp_path):
     "script, arguments, environ, message",
     [
         (
-            "run_sage.sh",
+            "method=sage",
             ("trainer.logger=[console,wandb]",),
             {},
             "run wandb login, set WANDB_API_KEY or WANDB_MODE=offline",
         ),
-        ("run_sage.sh", ("trainer.nnodes=2",), {}, "needs a running Ray cluster: .* set RAY_ADDRESS"),
-        ("run_sage.sh", (), {}, "but this machine has 0 GPUs: set N_GPUS"),
+        ("method=sage", ("trainer.nnodes=2",), {}, "needs a running Ray cluster: .* set RAY_ADDRESS"),
+        ("method=sage", (), {}, "but this machine has 0 GPUs: set N_GPUS"),
         (
-            "run_sage.sh",
+            "method=sage",
             ("ray_kwargs.ray_init.num_cpus=8",),
             {"RAY_ADDRESS": "auto"},
             "set ray_kwargs.ray_init.num_cpus to null",
         ),
-        ("run_sage_megatron.sh", (), {"RAY_ADDRESS": "auto"}, "megatron is not installed"),
+        ("method=sage backend=megatron", (), {"RAY_ADDRESS": "auto"}, "megatron is not installed"),
     ],
 )
 def test_what_this_machine_lacks(script, arguments, environ, message, data, monkeypatch, tmp_path):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     problems = check_machine(
-        changed(data, *arguments, script=f"qwen2.5-7b/{script}"), {"HOME": str(tmp_path), **environ}
+        changed(data, *arguments, script=f"run_qwen2.5-7b.sh {script}"), {"HOME": str(tmp_path), **environ}
     )
     assert any(re.search(message, problem) for problem in problems), problems
 

@@ -5,18 +5,21 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from recipe.sage.resume import check_resume, data_digest
-from sage.method.state import SETUP_FILE
+from recipe.sage.preflight.resume import check_resume, data_digest
+from sage.method.state import SETUP_FILE, STATE_FILE
 
 
-def run(folder, mode="auto", path=None):
+def run(folder, mode="auto", path=None, gpus=2):
     trainer = {"resume_mode": mode, "resume_from_path": path, "default_local_dir": str(folder)}
+    trainer |= {"nnodes": 1, "n_gpus_per_node": gpus}
     return OmegaConf.create({"trainer": trainer})
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "global_step_4").mkdir()
+    (tmp_path / "global_step_4/actor").mkdir(parents=True)
+    (tmp_path / "global_step_4/actor/model_world_size_2_rank_0.pt").touch()
+    (tmp_path / "global_step_4" / STATE_FILE).touch()
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("4")
     (tmp_path / SETUP_FILE).write_text(json.dumps({"prompts": data_digest(["a", "b"])}))
     return tmp_path
@@ -37,7 +40,6 @@ def test_other_training_prompts_are_refused_or_announced(folder):
 @pytest.mark.parametrize(
     "mode, path, message",
     [
-        ("sometimes", None, "must be auto, disable or resume_path"),
         ("auto", "x/global_step_1", "has no effect without trainer.resume_mode=resume_path"),
         ("resume_path", None, "name an existing folder"),
         ("resume_path", "nowhere/global_step_1", "name an existing folder"),
@@ -51,4 +53,21 @@ def test_half_a_wish_to_resume_is_refused(folder, mode, path, message):
 def test_a_missing_checkpoint_is_named(folder):
     (folder / "latest_checkpointed_iteration.txt").write_text("6")
     with pytest.raises(ValueError, match=r"names step 6, but .* has no such checkpoint"):
+        check_resume(run(folder), ["a", "b"])
+
+
+def test_a_checkpoint_that_is_not_whole_or_of_other_gpus_is_refused(folder):
+    with pytest.raises(ValueError, match=r"was written by 2 GPUs, .* not on 4"):
+        check_resume(run(folder, gpus=4), ["a", "b"])
+    (folder / "global_step_4" / STATE_FILE).unlink()
+    with pytest.raises(ValueError, match=r"lacks sage_state\.parquet"):
+        check_resume(run(folder), ["a", "b"])
+    (folder / "latest_checkpointed_iteration.txt").write_text("four")
+    with pytest.raises(ValueError, match="names step four, but"):
+        check_resume(run(folder), ["a", "b"])
+
+
+def test_a_damaged_setup_is_named(folder):
+    (folder / SETUP_FILE).write_text("{")
+    with pytest.raises(ValueError, match=r"sage_setup\.json cannot be read"):
         check_resume(run(folder), ["a", "b"])

@@ -7,7 +7,8 @@ import pytest
 
 from recipe.sage import rollout
 from recipe.sage.encoding import encode_reference
-from sage.hints.sources import Endpoint, Reply
+from sage.hints.endpoint import EndpointSource
+from sage.hints.sources import Online, Reply
 from sage.method.records import HintFailure, SkipReason, VisitPlan
 from sage.toy.embedded.tokenizer import build_tokenizer
 from tests.recipe.launching import composed
@@ -36,6 +37,9 @@ class Worker(rollout.SageRolloutWorker):
             extra_fields={"reward_extra_info": {"acc": value}},
         )
         return [output], {"session_id": session_id, **row}
+
+    async def _acquire_server(self, request_id):
+        """What verl's client of the engines has and `make_cancellable` wraps."""
 
     async def generate(self, *, prompt_ids, sampling_params, **_):
         self.requests.append((self.tokenizer.decode(prompt_ids), sampling_params))
@@ -101,22 +105,31 @@ def test_every_request_is_another_draw_with_sampling_of_its_own(make):
     for step in (1, 2):
         assert worker.visit((0, 1, 2), step).failures == (HintFailure.PARSE,) * 2
     sampling = [params for _, params in worker.requests]
-    assert len({params["seed"] for params in sampling}) == len(sampling) == 8
+    assert len({params["seed"] for params in sampling}) == len(sampling) == 4
     assert {(params["temperature"], params["top_p"]) for params in sampling} == {(0.7, 0.9)}
 
 
 def test_an_endpoint_writes_the_hints_where_one_is_named(make):
     worker = make('sage.hint_source="http://127.0.0.1:9/v1#m"', correct=lambda text, session: "!" in text)
-    assert isinstance(worker.hints, Endpoint)
+    assert isinstance(worker.hints, EndpointSource)
     asked = []
 
     async def ask(messages, *sampling):
         asked.append(messages[-1]["content"])
         return Reply("a111", 4, 0.0)
 
-    worker.hints = SimpleNamespace(ask=ask)
+    worker.hints.endpoint = SimpleNamespace(ask=ask)
     assert worker.visit().accepted.hint == "a111" and asked == ["887aR?b806~1"] and not worker.requests
-    assert make().hints is None
+    assert isinstance(make().hints, Online) and make("method=grpo").hints is None
+
+
+def test_the_first_part_of_the_reference_is_a_hint_that_nobody_writes(make):
+    worker = make("sage.hint_source=prefix", correct=lambda text, session: "!b111=" in text)
+    visit = worker.visit(solution="b111d222f333h806")
+    assert visit.accepted.hint == "b111" and visit.accepted.all_correct and visit.requests[0].tokens == 0
+    visit = worker.visit(solution="h806")
+    assert visit.failures == (HintFailure.NO_STEPS,) and visit.accepted.hint is None
+    assert not worker.requests
 
 
 def test_groups_have_the_runs_size_and_probes_their_parts(make):
@@ -133,6 +146,8 @@ def test_solved_is_the_accuracy_and_not_the_reward(make):
         return worker._outcome(output, reference=False)
 
     assert not outcome(0.5, acc=0.5).correct and outcome(0.0, acc=1.0).correct
+    assert outcome(0.0, acc=0.0, grading_failure="timeout").grading_failure == "timeout"
+    assert outcome(0.0, acc=0.0, grading_failure="").grading_failure is None
     with pytest.raises(rollout.VerifierError, match="has no key 'acc', only score: return it"):
         outcome(1.0, score=1.0)
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from recipe.sage.settings import check_run, describe_run, read_config, why_not_skip
+from recipe.sage.preflight import check_run, read_config
+from recipe.sage.preflight.describe import describe_run, why_not_skip
 from sage.toy.embedded.build_data import build
 from sage.toy.embedded.series import base_model, task_config
 from sage.toy.embedded.tasks import KINDS, PROMPTS, TASKS, load_task, plain_prompt
@@ -61,9 +62,9 @@ def test_the_tiny_configuration_is_accepted_and_described(data):
     [
         ("+sage.levels=2", "sage.levels is unknown"),
         ("~sage.alpha", "sage.alpha is missing"),
-        ("sage.alpha=0", "strictly between 0 and 1"),
-        ("sage.alpha=1.0", "strictly between 0 and 1"),
-        ("sage.alpha=high", "must be of type float"),
+        ("sage.alpha=0", "sage.alpha=0 must be a number above 0 and below 1; the paper uses 0.35"),
+        ("sage.alpha=1.0", "sage.alpha=1.0 must be a number above 0 and below 1"),
+        ("sage.alpha=high", "sage.alpha='high' must be a number above 0"),
         ("sage.schedule=nowhere:Thing", "cannot be imported"),
         ("sage.schedule=sage.method.records:Visit", "not a subclass of sage.method.schedule.Schedule"),
         ("sage.hint_source=offline", "must be online, the path of"),
@@ -141,7 +142,7 @@ def test_every_method_is_one_value_of_the_configuration(method, data, tmp_path):
     hints.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = config(data, f"method={method}", f"sage.hint_source={hints}")
     sage, report = check_run(run)
-    assert sage.schedule == {"dapo": "grpo", "off-policy": "sage"}.get(method, method)
+    assert sage.schedule == {"dapo": "grpo", "off-policy": "sage", "guide": "sage"}.get(method, method)
     text = describe_run(run, sage, report)
     assert "forward and backward; the others' gradients stay the same" in text
     covered = {"fixed-1": ": level 1 for 32 prompts\n", "sage": ": level 1 for 32 prompts, level 2 for 32 prompts, "}
@@ -162,7 +163,7 @@ def test_the_run_names_the_threshold_of_sage_light(data):
 
 
 def test_scaffolding_is_trained_on_its_hinted_prompt(data):
-    with pytest.raises(ValueError, match=r"train_on='plain' does not go with sage.schedule=scaf-grpo"):
+    with pytest.raises(ValueError, match=r"train_on=plain does not go with sage.schedule=scaf-grpo"):
         check_run(config(data, "method=scaf-grpo", "sage.train_on=plain"))
 
 
@@ -196,7 +197,7 @@ def test_the_checks_come_before_ray(data):
         timeout=110,
     )
     assert result.returncode == 1
-    assert "ValueError: sage.alpha=2 must lie strictly between 0 and 1; the paper uses 0.35" in result.stderr
+    assert "sage.alpha=2 must be a number above 0 and below 1; the paper uses 0.35" in result.stderr
     assert "ray init kwargs" not in result.stdout
 
 

@@ -17,11 +17,11 @@ from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_
 from verl.workers.config import ActorConfig
 
 import recipe.sage.algorithm  # noqa: F401  (registers the estimator)
-from recipe.sage.trainer import STATE_FILE, SageTrainer, check_groups
+from recipe.sage.trainer import SageTrainer, check_groups
 from sage.method.advantage import group_advantages
 from sage.method.records import Action, Decision, Group, Reason, Rollout, SkipReason, Visit
 from sage.method.schedule import Grpo, Luffy, Sage, ScafGrpo
-from sage.method.state import StateStore, VisitHistory
+from sage.method.state import STATE_FILE, StateStore, VisitHistory
 from tests.recipe.launching import changed
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def visits(*uids):
 
 
 def test_groups_are_accepted_in_any_order():
-    check_groups(["a", "b", "a", "b"], [(1, 2), (3,), (1, 2), (3,)], visits("a", "b"), Sage(group_size=2))
+    check_groups(["a", "b", "a", "b"], [(1, 2), (3,), (1, 2), (3,)], visits("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_groups_are_accepted_in_any_order():
 )
 def test_a_mixed_or_partial_group_is_refused(uids, prompts, known, message):
     with pytest.raises(RuntimeError, match=message):
-        check_groups(uids, prompts, visits(*known), Sage(group_size=2))
+        check_groups(uids, prompts, visits(*known))
 
 
 class Small(Sage):
@@ -135,15 +135,21 @@ class Small(Sage):
     ],
 )
 def test_a_group_has_as_many_rows_as_the_schedule_says(schedule, level, action, right, wrong):
-    groups = [Group(n, (Rollout(0.0, False, 1),) * 4, "h" if n else None) for n in range(level + 1)]
-    visit = {"a": Visit("a", (0, 1, 2), tuple(groups), Decision(action, Reason.SOLVED, level))}
+    drawn = [schedule.rollouts(n) + schedule.references for n in range(level + 1)]
+    right_ones = [Rollout(1.0, True, 1)] if action is Action.SCAFFOLD else [Rollout(0.0, False, 1)]
+    groups = [
+        Group(n, (*right_ones, *[Rollout(0.0, False, 1)] * (drawn[n] - 1)), "h" if n else None)
+        for n in range(level + 1)
+    ]
+    decision = Decision(action, Reason.SOLVED, level)
+    visit = {"a": Visit("a", (0, 1, 2), tuple(groups), decision, rows=schedule.select(groups, decision))}
     for sizes in (right, wrong):
         rows = [(context,) for context, size in enumerate(sizes) for _ in range(size)]
         if sizes == right:
-            check_groups(["a"] * len(rows), rows, visit, schedule)
+            check_groups(["a"] * len(rows), rows, visit)
         else:
             with pytest.raises(RuntimeError, match="rows by context"):
-                check_groups(["a"] * len(rows), rows, visit, schedule)
+                check_groups(["a"] * len(rows), rows, visit)
 
 
 def test_scaf_grpos_weights_by_hand():
@@ -196,7 +202,7 @@ def test_the_history_goes_on_after_its_own_checkpoint_and_begins_anew_after_anot
 )
 def test_the_trainer_skips_dead_groups_where_it_may_and_knows_the_groups_size(more, skips, data, monkeypatch):
     monkeypatch.setattr(PPOTrainer, "__init__", lambda self, config: None)
-    trainer = SageTrainer(changed(data, *more, script="qwen3-4b/run_sage.sh"))
+    trainer = SageTrainer(changed(data, *more, script="run_qwen3-4b.sh method=sage"))
     assert trainer.skips_dead_groups is skips and trainer.store.schedule.group_size == 4
 
 

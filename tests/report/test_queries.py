@@ -53,9 +53,10 @@ def test_references_and_scaffolds_count_as_in_the_metrics(tmp_path):
     rollouts = tuple(Rollout(float(k == 7), k == 7, 10) for k in range(8))
     luffy = Group(0, (*rollouts[:7], Rollout(1.0, True, 99, reference=True)))
     plain, hinted = Group(0, (rollouts[0],) * 8), Group(1, rollouts, "look")
+    rows = (*((0, k) for k in range(7)), (1, 7))
     visits = {
         "a": Visit("p", (0,), (luffy,), Decision(Action.ACCEPT, Reason.SINGLE_GROUP, 0)),
-        "b": Visit("p", (0, 1), (plain, hinted), Decision(Action.SCAFFOLD, Reason.SOLVED, 1)),
+        "b": Visit("p", (0, 1), (plain, hinted), Decision(Action.SCAFFOLD, Reason.SOLVED, 1), rows=rows),
     }
     VisitHistory(tmp_path / "h.jsonl").append(1, visits)
     frame = history_table(tmp_path / "h.jsonl").to_pandas()

@@ -17,7 +17,9 @@ import pytest
 from sage.method.metrics import visit_metrics
 from sage.method.records import Action, Decision, Group, HintRequest, Reason, RequestOutcome, Rollout, Visit
 from sage.method.state import VisitHistory
-from sage.report.history import read_history
+from sage.report.hints import unused_answers
+from sage.report.history import Entry, read_history
+from sage.report.page import unused_card
 from sage.report.prompts import LONG_HINT, prompt_data
 from sage.report.runs import Problem, Source, find_sources, read_dumps, read_setup
 from sage.report.svg import thin, ticks
@@ -256,3 +258,22 @@ def test_a_browser_shows_the_chosen_prompt(page, tmp_path):
     dom = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
     assert "40 of 40 prompts" in dom and 'data-prompt="set/p3"' in dom
     assert "problem 3 &lt;/script&gt;" in dom and dom.count('class="visit"') == 3
+
+
+def test_answers_that_gave_no_hint_are_shown_and_spread_over_the_training():
+    def entry(step: int, *requests: HintRequest) -> Entry:
+        decision = Decision(Action.GIVE_UP, Reason.HINT_MISSING, 0)
+        group = Group(0, (Rollout(0.0, False, 3),))
+        return Entry(step, f"u{step}", Visit(f"p{step}", (0, 1), (group,), decision, requests))
+
+    used = HintRequest(1, RequestOutcome.USED, 3, 0.1)
+    entries = [
+        entry(n, used, HintRequest(1, RequestOutcome.PARSE, 1200, 0.1, f"<b>{n}</b>"), used) for n in range(1, 11)
+    ]
+    entries.append(entry(11, HintRequest(2, RequestOutcome.LEAK, 3, 0.1, "it is 5"), used))
+    found = unused_answers(entries)
+    assert [(u.step, str(u.request.outcome)) for u in found] == [
+        (11, "leak"), (1, "parse"), (4, "parse"), (7, "parse"), (10, "parse")
+    ]  # fmt: skip
+    card = unused_card(found[1])
+    assert "&lt;b&gt;1&lt;/b&gt;" in card and "level 1</b> step 1, 1,200 tokens" in card and "p1" in card

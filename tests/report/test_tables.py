@@ -5,8 +5,6 @@ import json
 import re
 
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.transforms import Bbox
 
 from sage.evaluation.benchmarks import BENCHMARKS
 from sage.evaluation.checkpoints import choose_best
@@ -14,7 +12,7 @@ from sage.evaluation.scores import averages
 from sage.report.tables import paper
 from sage.report.tables.cells import Table, groups
 from sage.report.tables.collect import benchmark_name, read_results
-from sage.report.tables.render import latex, markdown, picture, write_table
+from sage.report.tables.render import latex, markdown, write_table
 from sage.report.tables.tables import BUILDERS
 from sage.support.intervals import estimate
 from sage.toy.embedded import store
@@ -337,15 +335,3 @@ def test_latex_is_balanced_and_escaped(full):
         assert not re.search(r"(?<!\\)[_#%$]", tex.removeprefix("%").replace(r"$\pm$", ""))
         body = [line for line in tex.splitlines() if line.endswith(r"\\") and "&" in line]
         assert {line.count(" & ") for line in body} == {len(table.head)}
-
-
-def test_nothing_in_the_picture_overlaps_or_leaves_it(full):
-    for name in ("table2", "tablec1"):
-        figure = picture(full[name])
-        renderer = FigureCanvasAgg(figure).get_renderer()
-        boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text()]
-        width, height = figure.canvas.get_width_height()
-        assert all(b.x0 >= 0 and b.x1 <= width and b.y0 >= 0 and b.y1 <= height for b in boxes)
-        # Lines of text touch above and below: only their middles are compared.
-        middles = [Bbox.from_extents(b.x0 + 1, b.y0 + b.height * 0.3, b.x1 - 1, b.y1 - b.height * 0.3) for b in boxes]
-        assert not any(a.overlaps(b) for i, a in enumerate(middles) for b in middles[:i])

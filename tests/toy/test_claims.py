@@ -9,11 +9,14 @@ from statistics import fmean
 import pytest
 
 from sage.method.gate import gate_probability
+from sage.method.methods import METHODS
+from sage.report.tables.cells import label
 from sage.toy.claims.claims import adaptive, best_fixed, judge_all, timed, wanted_seeds
 from sage.toy.claims.gate import gate_parts, gate_rows, unbiased_gate
 from sage.toy.claims.judge import INCONCLUSIVE, MISSING, NOT_SUPPORTED, SUPPORTED, Claim, Part, difference
-from sage.toy.claims.page import BEGIN, COMMAND, END, Judged, brief_claims, claims_table, pages, with_block
-from sage.toy.embedded.series import LONGER, METHODS
+from sage.toy.claims.page import BEGIN, COMMAND, END, Judged, claims_table, pages, with_block
+from sage.toy.claims.picture import NAMES, SHOWN, picture
+from sage.toy.embedded.series import LONGER
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("reproduce_claims", ROOT / "scripts/reproduce_claims.py")
@@ -165,14 +168,6 @@ def test_the_table_and_the_json_hold_every_claim():
     assert json.loads(json.dumps(found))["claims"][0]["parts"][0]["values"]["0"] == pytest.approx(0.29)
 
 
-def test_the_brief_table_has_a_line_a_claim():
-    claims = judge_all(world(), Path("absent.json"))
-    lines = brief_claims({"a": claims}).splitlines()[2:]
-    assert len(lines) == len(claims)
-    assert lines[0].endswith("| hard accuracy, sage - grpo | **supported**: 0.290 ±0.000 (3) |")
-    assert next(line for line in lines if line.startswith("| C10")).endswith("| runs missing |")
-
-
 def test_the_block_of_the_readme_is_replaced():
     text = f"before {BEGIN} old {END} after"
     assert with_block(text, "new") == f"before {BEGIN}\n\nnew\n\n{END} after"
@@ -183,3 +178,11 @@ def test_the_block_of_the_readme_is_replaced():
 @pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_tables_of_the_docs_are_those_of_the_records(path):
     assert path.read_text(encoding="utf-8") == pages()[path], f"run {COMMAND}"
+
+
+def test_the_figure_has_a_mark_and_a_bar_for_each_method():
+    runs = world()
+    text = picture({"a": runs, "b": {}})
+    for method in SHOWN:
+        assert (f">{NAMES.get(method, label(method))}</text>" in text) == (method in runs)
+    assert "(GRPO, " in text and text == picture({"a": runs, "b": {}}), "a task without records says so; the same bytes"

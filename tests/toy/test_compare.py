@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from sage.method.methods import METHODS
 from sage.toy.embedded import series, store
 from sage.toy.embedded.comparison import TOKENS, brief_table, compare, table
-from sage.toy.embedded.series import METHODS, STEPS
+from sage.toy.embedded.series import STEPS
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,26 +70,34 @@ def test_accuracy_is_given_less_sages_over_the_seeds_of_both(results, tmp_path):
         "sft": pytest.approx([0.1]),
         "sage": [],
     }
-    for text in (table(rows), brief_table(rows)):
-        assert "| -0.240 ±0.635 (2) |" in text and "| 0.100 (1) |" in text
+    text = table(rows)
+    assert "| -0.240 ±0.635 (2) |" in text and "| 0.100 (1) |" in text
 
 
 def test_extra_tokens_are_a_part_of_what_sage_adds(tmp_path):
     for method, tokens in (("grpo", 100), ("sage", 200), ("sage-calibrated", 150), ("fixed-1", 90)):
         made = record(method, 0, 0.1, 100)
         store.save(tmp_path, made | {"tokens": made["tokens"] | {"total": 1000 * tokens}})
-    lines = brief_table(compare(store.load(tmp_path, METHODS))).splitlines()[2:]
-    assert [line.split(" | ")[-2:] for line in lines] == [
-        ["100k", "0.00 |"],
-        ["90k", "-0.10 |"],
-        ["200k", "1.00 |"],
-        ["150k", "0.50 |"],
+    head, _, *lines = (line.split(" | ") for line in table(compare(store.load(tmp_path, METHODS))).splitlines()[:6])
+    tokens, extra = head.index("tokens (k)"), head.index("extra tokens / SAGE's")
+    assert [(cells[tokens], cells[extra]) for cells in lines] == [
+        ("100", "0.00"),
+        ("90", "-0.10"),
+        ("200", "1.00"),
+        ("150", "0.50"),
     ]
+
+
+def test_the_brief_table_names_task_method_and_tokens(results):
+    lines = brief_table({"a": compare(results), "b": []}).splitlines()
+    assert lines[0].startswith("| task | method | seeds | easy")
+    assert len(lines) == 5 and all(line.startswith("| a | ") for line in lines[2:])
+    assert lines[2].startswith("| a | GRPO | 2 | ") and lines[2].endswith("k |"), lines[2]
 
 
 def test_every_method_of_the_recipe_is_compared():
     configs = {path.stem for path in (ROOT / "recipe/sage/config/method").glob("*.yaml")}
-    named = {part.removeprefix("method=") for overrides in METHODS.values() for part in overrides[:1]}
+    named = {part.removeprefix("method=") for method in METHODS.values() for part in method.overrides[:1]}
     assert configs == named
 
 

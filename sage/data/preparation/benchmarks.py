@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sage.data.preparation.rows import SCHEMA, Record, training_row
-from sage.evaluation.benchmarks import Problem
+from sage.evaluation.problems import Problem
 
 
 def write_benchmarks(benchmarks: Mapping[str, Sequence[Problem]], out: Path, system: str) -> int:
-    """Write the validation file.
+    """Write the validation file. Problems with chat messages of their own keep these.
 
     Returns:
         Its rows.
@@ -22,6 +22,7 @@ def write_benchmarks(benchmarks: Mapping[str, Sequence[Problem]], out: Path, sys
         training_row(
             Record(number, f"{name}/{problem.problem_id}", problem.question, None, problem.answer, name), system, "test"
         )
+        | ({"prompt": list(problem.messages)} if problem.messages else {})
         for name, problems in benchmarks.items()
         for number, problem in enumerate(problems)
     ]

@@ -6,11 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sage.data.preparation.contamination import ContaminationIndex
-from sage.data.preparation.rows import Dropped, Reason, Record, Trace, normalise_problem
-from sage.grading.verifier import Verifier
-
-PLACEHOLDERS = frozenset({"proof", "notfound", "not found", "none", "null", "nan", "n/a", "see solution"})
-"""What data sets write where there is no final answer (the first two: NuminaMath, from which OpenR1 is made)."""
+from sage.data.preparation.rows import (
+    Dropped,
+    Reason,
+    Record,
+    Trace,
+    exact_id,
+    exact_problem,
+    normalise_problem,
+    text_id,
+)
+from sage.data.preparation.truths import bare_answer, boxed_response
+from sage.grading.no_answer import is_placeholder, why_no_mathematics
+from sage.grading.verifier import AnswerChecker, ExactVerifier, MathVerifier, Verifier, guarded, try_response
 
 CountTokens = Callable[[str], int]
 
@@ -32,12 +40,14 @@ class Checks:
         outcome = record if record.traces is None else self._choose_trace(record, record.traces)
         if isinstance(outcome, Dropped):
             return outcome
-        return self._why_unverifiable(outcome) or self._why_contaminated(outcome) or outcome
+        if why := self._why_unverifiable(outcome):
+            return Dropped(record.row, record.prompt_id, Reason.UNVERIFIABLE_ANSWER, why)
+        return self._why_contaminated(outcome) or self._with_response(outcome)
 
     def _choose_trace(self, record: Record, traces: Sequence[Trace]) -> Record | Dropped:
         """The shortest accepted trace below the limit, complete ones first."""
         if self.recheck_traces:
-            accepted = [t for t in traces if self.verifier.is_correct(t.text, record.answer)]
+            accepted = [t for t in traces if try_response(self.verifier, t.text, record.answer) is True]
         else:
             accepted = [t for t in traces if t.accepted]
         if not accepted:
@@ -61,14 +71,43 @@ class Checks:
         assert self.count_tokens is not None
         return self.count_tokens(text)
 
-    def _why_unverifiable(self, record: Record) -> Dropped | None:
-        if record.answer.strip(" .").casefold() in PLACEHOLDERS:
-            what = f"{record.answer!r} stands for no answer"
-        elif not self.verifier.is_correct(rf"\boxed{{{record.answer}}}", record.answer):
-            what = rf"the verifier does not accept \boxed{{{record.answer[:200]}}} for it"
-        else:
-            return None
-        return Dropped(record.row, record.prompt_id, Reason.UNVERIFIABLE_ANSWER, what)
+    def _why_unverifiable(self, record: Record) -> str | None:
+        """Why no response could be found correct. A verifier may say so itself (`AnswerChecker`)."""
+        verifier, answer = self.verifier, record.answer
+        responses = [text for text in (record.reference_response, record.solution) if text]
+        if isinstance(verifier, AnswerChecker):
+            why = guarded(verifier, lambda: verifier.why_unverifiable(answer, responses))
+            return f"the verifier fails at it ({why})" if isinstance(why, Exception) else why
+        if is_placeholder(answer, words=not isinstance(verifier, ExactVerifier)):
+            return f"{answer[:200]!r} stands for no answer"
+        if isinstance(verifier, MathVerifier):
+            if why := why_no_mathematics(answer):
+                return f"{answer[:200]!r} is {why}"
+            try:
+                bare = bare_answer(answer)
+            except ValueError as error:
+                return f"it has {error}"
+            if bare != answer:
+                return None if verifier.is_correct(rf"\boxed{{{bare}}}", answer) else f"it is {bare[:200]!r} and more"
+        for response in (rf"\boxed{{{answer}}}", *responses):
+            correct = try_response(verifier, response, answer)
+            if isinstance(correct, Exception):
+                return f"the verifier fails at it ({type(correct).__name__}: {correct})"
+            if correct:
+                return None
+        others = " nor the row's own response" if responses else ""
+        if not isinstance(verifier, (MathVerifier, ExactVerifier)):
+            others += " (a column reference_response, or a method why_unverifiable of the verifier, may say more)"
+        return rf"the verifier does not accept \boxed{{{answer[:200]}}}{others} for it"
+
+    def _with_response(self, record: Record) -> Record:
+        """The record with its solution in a form that the verifier reads, where the row brings none."""
+        if record.reference_response or not record.solution:
+            return record
+        response = boxed_response(record.solution, record.answer)
+        if response is None or try_response(self.verifier, response, record.answer) is not True:
+            return record
+        return replace(record, reference_response=response)
 
     def _why_contaminated(self, record: Record) -> Dropped | None:
         if self.contamination is None or (overlap := self.contamination.find(record.problem)) is None:
@@ -76,25 +115,57 @@ class Checks:
         return Dropped(record.row, record.prompt_id, Reason.CONTAMINATED, str(overlap))
 
 
+@dataclass(frozen=True)
+class _Kept:
+    row: int
+    prompt_id: str
+    exact: int
+    """Hash of `exact_problem`."""
+    answer: str
+
+
 class Seen:
-    """The problems and ids of all records that were kept; some 300 bytes for each."""
+    """The problems and ids of all records that were kept; some 400 bytes for each.
 
-    def __init__(self, verifier: Verifier) -> None:
+    Args:
+        verifier: decides whether two answers agree.
+        renames: whether a record whose id was made from its text gets another one where that id is taken.
+    """
+
+    def __init__(self, verifier: Verifier, renames: bool = True) -> None:
         self._verifier = verifier
+        self._renames = renames
         self._ids: set[str] = set()
-        self._by_text: dict[int, tuple[int, str, str]] = {}  # hash of the problem -> row, id, answer
+        self._by_text: dict[int, list[_Kept]] = {}  # by hash of the normalised problem
 
-    def add(self, row: int, prompt_id: str, problem: str, answer: str) -> tuple[Reason, str] | None:
-        """Enter a record; the reason and the details when it may not be kept."""
-        key = hash(normalise_problem(problem))
-        if key in self._by_text:
-            first, first_id, first_answer = self._by_text[key]
-            same = f"the same problem as row {first} ({first_id}), which is kept"
-            if self._verifier.is_correct(rf"\boxed{{{answer}}}", first_answer):
-                return Reason.DUPLICATE, same
-            return Reason.CONFLICTING_DUPLICATE, f"{same} with {first_answer!r}, not {answer!r}"
-        if prompt_id in self._ids:
-            return Reason.REPEATED_ID, "another problem has this id; the first one is kept"
-        self._ids.add(prompt_id)
-        self._by_text[key] = (row, prompt_id, answer)
-        return None
+    def add(self, record: Record) -> Record | Dropped:
+        """Enter a record: the record with its final id, or why it may not be kept.
+
+        Problems that differ in case, superscripts or blanks only are the same where their answers agree; where those
+        differ, so do the problems, unless even these agree.
+        """
+        alike = self._by_text.setdefault(hash(normalise_problem(record.problem)), [])
+        exact = hash(exact_problem(record.problem))
+        for kept in alike:
+            same = f"the same problem as row {kept.row} ({kept.prompt_id}), which is kept"
+            if self._agree(record.answer, kept.answer):
+                return Dropped(record.row, record.prompt_id, Reason.DUPLICATE, same)
+            if exact == kept.exact:
+                what = f"{same} with {kept.answer[:200]!r}, not {record.answer[:200]!r}"
+                return Dropped(record.row, record.prompt_id, Reason.CONFLICTING_DUPLICATE, what)
+        if self._renames and record.prompt_id in self._ids and record.prompt_id == text_id(record.problem):
+            record = replace(record, prompt_id=exact_id(record.problem))
+        if record.prompt_id in self._ids:
+            what = "another problem has this id; the first one is kept"
+            return Dropped(record.row, record.prompt_id, Reason.REPEATED_ID, what)
+        self._ids.add(record.prompt_id)
+        alike.append(_Kept(record.row, record.prompt_id, exact, record.answer))
+        return record
+
+    def _agree(self, answer: str, other: str) -> bool:
+        verifier = self._verifier
+        return (
+            answer == other
+            or try_response(verifier, rf"\boxed{{{answer}}}", other) is True
+            or guarded(verifier, lambda: verifier.same_answer(answer, other)) is True
+        )

@@ -17,7 +17,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sage.evaluation.benchmarks import BENCHMARKS, PRIVATE, Problem, find_benchmark, load_benchmark
+from sage.evaluation.benchmarks import BENCHMARKS, PRIVATE, find_benchmark, load_benchmark
+from sage.evaluation.problems import Problem
 
 NGRAM = 13
 SHARE = 0.5

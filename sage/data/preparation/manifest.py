@@ -27,11 +27,18 @@ class Outcome:
     """By reason."""
     without_solution: int
     """Kept rows that can never get a hint."""
+    held_out: int = 0
+    """Rows of the validation file; among ``dropped``, too."""
 
 
 def dropped_path(out: Path) -> Path:
     """The list of the rows that are not in a training file."""
     return out.with_name(out.name.removesuffix(".parquet") + ".dropped.jsonl")
+
+
+def held_out_path(out: Path) -> Path:
+    """The validation file split off from a training file."""
+    return out.with_name(out.name.removesuffix(".parquet") + ".val.parquet")
 
 
 def manifest_path(out: Path) -> Path:
@@ -61,9 +68,10 @@ def write_manifest(out: Path, settings: Mapping[str, Any], outcome: Outcome) -> 
         "rows_read": outcome.read,
         "dropped": {str(r): outcome.dropped[r] for r in Reason if r in outcome.dropped},
         "dropped_list": file_record(dropped_path(out)),
+        **({"held_out": {**file_record(held_out_path(out)), "rows": outcome.held_out}} if outcome.held_out else {}),
         **settings,
     }
-    for key in ("output", "dropped_list"):
+    for key in content.keys() & {"output", "dropped_list", "held_out"}:
         content[key]["path"] = Path(content[key]["path"]).name
     write_text(manifest_path(out), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

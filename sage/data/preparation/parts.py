@@ -72,8 +72,7 @@ class Parts:
         temporary = stem.with_suffix(".parquet.tmp")
         pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), temporary)
         os.replace(temporary, stem.with_suffix(".parquet"))
-        lines = [json.dumps(d.to_json(), ensure_ascii=False) + "\n" for d in dropped]
-        write_text(stem.with_suffix(".jsonl"), "".join(lines))
+        write_text(stem.with_suffix(".jsonl"), "".join(row.to_line() for row in dropped))
         counts: dict[str, int] = {}
         for row in dropped:
             counts[str(row.reason)] = counts.get(str(row.reason), 0) + 1
@@ -93,7 +92,7 @@ class Parts:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
+    """Write a file as a whole or not at all. Halves of characters are escaped, as JSON does."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(temporary, path)

@@ -1,8 +1,9 @@
-r"""The records of the preparation, and the row of a training file that one becomes (README, "Data format")."""
+r"""The records of the preparation, and the row of a training file that one becomes (docs/data-format.md)."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -10,8 +11,6 @@ from enum import Enum
 from typing import Any
 
 import pyarrow as pa
-
-from sage.grading.answers import boxed_spans, last_boxed
 
 SYSTEM_PROMPT = (
     "Solve the problem by reasoning step by step. Finish with a single final answer, written inside \\boxed{}."
@@ -36,16 +35,18 @@ class Reason(str, Enum):
     """Why a row is not in the training file, in the order of the checks."""
 
     UNREADABLE = "unreadable"
-    """Not JSON, not an object, or a value of a type that cannot be meant."""
+    """Not JSON or CSV, no such column, or a value of a type that cannot be meant."""
     MISSING_PROBLEM = "missing_problem"
     MISSING_SOLUTION = "missing_solution"
     MISSING_ANSWER = "missing_answer"
+    AMBIGUOUS_ANSWER = "ambiguous_answer"
+    """Several boxes that differ, and no column that says which."""
     NO_ACCEPTED_TRACE = "no_accepted_trace"
     """OpenR1: no R1 trace ends in the answer."""
     TRACE_TOO_LONG = "trace_too_long"
     """OpenR1: every accepted trace reaches the limit of tokens."""
     UNVERIFIABLE_ANSWER = "unverifiable_answer"
-    """A placeholder, or the verifier does not accept the reference answer itself: no rollout could be correct."""
+    """A placeholder, or the verifier accepts neither the reference answer nor a reference response for it."""
     CONTAMINATED = "contaminated"
     """Shares an n-gram with a benchmark."""
     DUPLICATE = "duplicate"
@@ -53,6 +54,8 @@ class Reason(str, Enum):
     """A duplicate whose answer differs from that of the row that is kept."""
     REPEATED_ID = "repeated_id"
     """The id belongs to another problem already."""
+    HELD_OUT = "held_out"
+    """Fine, and in the validation file."""
     NOT_SAMPLED = "not_sampled"
     """Fine, but not in the seeded sample."""
 
@@ -71,7 +74,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Record:
-    """A row that has everything it needs."""
+    """A row that has what a training file needs."""
 
     row: int
     """Its number in the source, from 0."""
@@ -81,6 +84,7 @@ class Record:
     answer: str
     data_source: str
     reference_response: str | None = None
+    """What SFT and LUFFY train on, where it is not the solution."""
     traces: tuple[Trace, ...] | None = None
     """None where the source has no traces."""
 
@@ -97,14 +101,31 @@ class Dropped:
     def to_json(self) -> dict[str, Any]:
         return {"row": self.row, "prompt_id": self.prompt_id, "reason": str(self.reason), "details": self.details}
 
+    def to_line(self) -> str:
+        return json.dumps(self.to_json(), ensure_ascii=False) + "\n"
+
 
 _SPACING = re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-z])|\\[!,;:> ()\[\]]|[\s$~]+")
 
 
 def normalise_problem(text: str) -> str:
-    """A problem without what typesetting may change: case, spaces, dollars, sizes, compatibility characters."""
+    """A problem without what typesetting may change: case, spaces, dollars, sizes, compatibility characters.
+
+    Different problems may look the same here: *Find A* and *Find a*, *1 1/2* and *11/2*. See `exact_problem`.
+    """
     text = unicodedata.normalize("NFKC", text).casefold().replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac")
     return _SPACING.sub("", text).rstrip(".")
+
+
+_SIZES = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\!")
+_BLANKS = re.compile(r"\\(?:quad|qquad)(?![A-Za-z])|\\[,;:> ()\[\]]|[\s$~]+")
+_LOOSE_BLANK = re.compile(r"(?<!\w) | (?!\w)")
+
+
+def exact_problem(text: str) -> str:
+    """A problem without what surely changes nothing: case, superscripts and blanks between words or numbers stay."""
+    text = unicodedata.normalize("NFC", text).replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac")
+    return _LOOSE_BLANK.sub("", _BLANKS.sub(" ", _SIZES.sub("", text)).strip()).rstrip(".")
 
 
 def text_id(problem: str) -> str:
@@ -112,43 +133,9 @@ def text_id(problem: str) -> str:
     return hashlib.sha256(normalise_problem(problem).encode()).hexdigest()[:24]
 
 
-def plain_text(value: Any) -> str:
-    """A cell as text: 27.0 is 27, a list of one is its element, null is empty.
-
-    Raises:
-        ValueError: it is neither a text nor a number.
-    """
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError(f"{type(value).__name__} where a text is expected")
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
-
-
-_HASHES = re.compile(r"\n?#### *([^\n]+?)\s*$")
-
-
-def answer_of(solution: str) -> str | None:
-    r"""The last ``\boxed{}`` of a solution, or else what follows ``####`` in its last line (GSM8K)."""
-    boxed = last_boxed(solution)
-    if boxed:
-        return boxed
-    match = _HASHES.search(solution)
-    return match.group(1) if match else None
-
-
-def boxed_response(solution: str, answer: str) -> str | None:
-    r"""The solution as a response that the verifier can read; None where it has a ``\boxed{}`` already.
-
-    GSM8K's marks for a calculator (``<<2*3=6>>``) and its ``####`` line are not text that a model should learn.
-    """
-    if boxed_spans(solution):
-        return None
-    if match := _HASHES.search(solution):
-        solution = re.sub(r"<<[^<>]*>>", "", solution[: match.start()])
-    return f"{solution.rstrip()}\n\nThe final answer is \\boxed{{{answer}}}."
+def exact_id(problem: str) -> str:
+    """The id of a problem whose `text_id` belongs to another one already."""
+    return hashlib.sha256(exact_problem(problem).encode()).hexdigest()[:24]
 
 
 def chat(problem: str, system: str) -> list[dict[str, str]]:

@@ -1,34 +1,26 @@
 """Where rows come from: files of this machine, or a data set of the hub, read in order and from any position.
 
-A source yields plain dicts, or `Unreadable` where a line is none, together with the position to go on from.
+A source yields plain dicts, or `Unreadable` where a row is none, together with the position to go on from.
 """
 
 from __future__ import annotations
 
-import csv
 import glob
-import json
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-SUFFIXES = (".jsonl", ".parquet", ".csv")
+from sage.data.preparation.adapters import missing_column
+from sage.support.rows import SUFFIXES, Row, Unreadable, open_parquet, read_rows
 
+LOOK = 100
+"""Rows at the beginning of a file that are looked at for its columns."""
+WORK_IN_PROGRESS = ".parts"
+"""How the folders of the pipeline's parts end."""
 
-@dataclass(frozen=True)
-class Unreadable:
-    """A row that cannot be read, and why."""
-
-    why: str
-
-
-Row = dict[str, Any] | Unreadable
 Position = dict[str, Any] | None
 """JSON; None is the start."""
 
@@ -59,48 +51,67 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for pattern in patterns:
         path = Path(pattern)
-        found = sorted(path.glob("**/*.parquet")) if path.is_dir() else sorted(map(Path, glob.glob(pattern)))
+        inside = path.glob("**/*.parquet") if path.is_dir() else map(Path, glob.glob(pattern))
+        found = sorted(file for file in inside if file.is_file() and not file.parent.name.endswith(WORK_IN_PROGRESS))
         if path.is_file():  # a name may hold characters that mean something in a pattern
             found = [path]
         if not found:
             raise ValueError(f"{pattern}: no such file; give files, a folder of Parquet files, or a pattern")
         files += found
-    if wrong := [file for file in files if file.suffix not in SUFFIXES]:
+    if wrong := [file for file in files if file.suffix.lower() not in SUFFIXES]:
         raise ValueError(f"{wrong[0]}: the type of a file must be one of {', '.join(SUFFIXES)}")
     return files
 
 
 class Files:
-    """Rows of JSONL, Parquet and CSV files.
+    """Rows of JSON, Parquet and CSV files (`sage.support.rows`).
 
     Args:
         files: read in this order.
-        columns: the only ones to read from Parquet; those that a file lacks are left out of its rows.
+        columns: the only ones to read from Parquet, in any case, or ``a.b`` for what is inside a; those that a file
+            lacks are left out of its rows.
     """
 
-    def __init__(self, files: Sequence[Path], columns: Sequence[str] | None = None) -> None:
+    def __init__(self, files: Sequence[Path], columns: Sequence[str]) -> None:
         self._files = list(files)
-        self._columns = columns
+        self._columns = {part.casefold() for name in columns for part in (name, name.partition(".")[0])}
         self._done = 0
 
     @property
     def total(self) -> int | None:
-        if any(file.suffix != ".parquet" for file in self._files):
+        if not all(map(_is_parquet, self._files)):
             return None
-        return sum(_parquet(file).metadata.num_rows for file in self._files)
+        return sum(open_parquet(file).metadata.num_rows for file in self._files)
 
-    def require(self, columns: Sequence[str], advice: str) -> None:
-        """Look for columns in the first rows, before anything is prepared.
+    def require(self, required: Sequence[Sequence[str]], advice: str) -> None:
+        """Look at the first rows of each file, before anything is prepared.
+
+        Args:
+            required: groups of columns of which one has to be there.
+            advice: what to do where none is.
 
         Raises:
-            ValueError: one is in none of them.
+            ValueError: a file has no rows, none that can be read, or lacks a column; or is not what its name says.
         """
-        first = [row for row in islice(self.read(None), 100) if not isinstance(row, Unreadable)]
-        have = list(dict.fromkeys(column for row in first for column in row))
-        if missing := [column for column in columns if column not in have]:
-            raise ValueError(
-                f"{self._files[0]}: no column {missing[0]!r}; it has {', '.join(have) or 'no row'}: {advice}"
-            )
+        for file in self._files:
+            first = list(islice(read_rows(file, self._chosen(file)), LOOK))
+            if not first:
+                raise ValueError(f"{file} has no rows: leave it out, or write it again")
+            bad = [row.why for row in first if isinstance(row, Unreadable)]
+            if len(bad) == len(first):
+                raise ValueError(f"none of the first rows can be read: {bad[0]}")
+            if missing_column(first, required):  # and say what else is there
+                every: list[Row] = [row for row in islice(read_rows(file), LOOK) if not isinstance(row, Unreadable)]
+                if not every:
+                    every = [dict.fromkeys(open_parquet(file).schema_arrow.names)]
+                missing = missing_column(every, required)
+                raise ValueError(f"{file}: {missing}: {advice}")
+
+    def _chosen(self, file: Path) -> list[str] | None:
+        """The columns to read; None for all."""
+        if not _is_parquet(file):
+            return None
+        return [name for name in open_parquet(file).schema_arrow.names if name.strip().casefold() in self._columns]
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "files", "files": [str(file) for file in self._files]}
@@ -117,67 +128,18 @@ class Files:
         skip = start["rows"] if start else 0
         self._done = 0
         for file in self._files:
-            if file.suffix == ".parquet":
-                rows = self._read_parquet(file, max(0, skip - self._done))
-            else:
-                rows = _read_jsonl(file) if file.suffix == ".jsonl" else _read_csv(file)
-            for row in rows:
+            passed = 0
+            if _is_parquet(file):  # rows that were prepared in an earlier run
+                passed = max(0, min(skip - self._done, open_parquet(file).metadata.num_rows))
+            self._done += passed
+            for row in read_rows(file, self._chosen(file), passed):
                 self._done += 1
                 if self._done > skip:
                     yield row
 
-    def _read_parquet(self, path: Path, skip: int) -> Iterator[Row]:
-        file = _parquet(path)
-        columns = [c for c in self._columns if c in file.schema_arrow.names] if self._columns else None
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if rows <= skip:  # read and prepared in an earlier run
-                skip -= rows
-                self._done += rows
-                continue
-            skip = 0
-            for batch in file.iter_batches(batch_size=64, row_groups=[group], columns=columns):
-                yield from batch.to_pylist()
 
-
-def _parquet(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet file ({error})") from error
-
-
-def _read_jsonl(path: Path) -> Iterator[Row]:
-    with open(path, "rb") as file:
-        for line in file:
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:  # bad JSON or bad UTF-8
-                yield Unreadable(f"not JSON: {error}")
-            else:
-                yield row if isinstance(row, dict) else Unreadable(f"a JSON {type(row).__name__}, not an object")
-
-
-def _read_csv(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        while True:
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield Unreadable(f"not CSV: {error}")
-                continue
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{path}: not UTF-8 ({error}); convert the file") from error
-            if None in row or None in row.values():
-                yield Unreadable(f"more or fewer cells than the {len(reader.fieldnames or [])} columns")
-            else:
-                yield row
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() == ".parquet"
 
 
 class Hub:
@@ -187,12 +149,12 @@ class Hub:
         name: the data set, or a folder laid out like one.
         config, split: as in ``load_dataset``.
         revision: a commit, tag or branch; recorded as the commit that it stood for.
-        columns: the only ones to use.
+        columns: the only ones to use; ``a.b`` for what is inside a.
     """
 
     def __init__(self, name: str, config: str | None, split: str, revision: str, columns: Sequence[str]) -> None:
         self._identity = {"kind": "hub", "name": name, "config": config, "split": split}
-        self._columns = columns
+        self._columns = list(dict.fromkeys(name.partition(".")[0] for name in columns))
         self._revision = revision
         self._stream: Any = None
 
@@ -220,7 +182,7 @@ class Hub:
                 "check name, revision and network, or download its Parquet files elsewhere and give them with --local"
             ) from error
         have = stream.column_names
-        self._stream = stream.select_columns([c for c in self._columns if have is None or c in have])
+        self._stream = stream if have is None else stream.select_columns([c for c in self._columns if c in have])
 
     @property
     def total(self) -> int | None:
@@ -238,8 +200,21 @@ class Hub:
         return self._stream.state_dict()
 
     def read(self, start: Position) -> Iterator[Row]:
+        """See `Source`.
+
+        Raises:
+            ValueError: the hub cannot be reached, or no longer.
+        """
+        import httpx
+
         if self._stream is None:
             self.open()
         if start is not None:
             self._stream.load_state_dict(start)
-        yield from self._stream
+        try:
+            yield from self._stream
+        except (OSError, httpx.HTTPError, pa.ArrowException) as error:
+            raise ValueError(
+                f"{self._identity['name']} could not be read on ({type(error).__name__}: {error}); the same command "
+                "goes on from here"
+            ) from error

@@ -70,6 +70,10 @@ class StepTimes:
         return self.request + self.prefill_token * context
 
 
+ASSUMED = StepTimes(((1, 0.01205), (256, 0.0248)), 3e-5)
+"""A 7B model in bf16 on an H100, not measured: 12 ms, and 0.05 ms for each running sequence."""
+
+
 @dataclass
 class SimulatedEngine:
     """One engine."""

@@ -47,7 +47,8 @@ class Result:
 def earlier_visits(world: World, strategy: Strategy, visits: int) -> list[VisitPlan]:
     """Plans of the prompts after earlier visits with other draws of the same prompts.
 
-    Plans are what the driver makes of those visits' outcomes (`StateStore`). Visits are ten steps apart.
+    Plans are what the driver makes of those visits' outcomes (`StateStore`). Visits are ten steps apart. Without
+    earlier visits the driver has seen as many first visits of other prompts.
     """
 
     class Instant:
@@ -57,10 +58,11 @@ def earlier_visits(world: World, strategy: Strategy, visits: int) -> list[VisitP
     store = StateStore(strategy.make_schedule(world))
     prompts = range(world.prompts)
     plans: list[VisitPlan] = []
-    for number in range(visits + 1):
+    for number in range(max(1, visits) + 1):
         step = 10 * number
-        plans = [store.plan(str(prompt), step, 0.5) for prompt in prompts]
-        if number < visits:
+        names = [f"{prompt}" if visits or not number else f"another {prompt}" for prompt in prompts]
+        plans = [store.plan(name, step, 0.5) for name in names]
+        if number < max(1, visits):
             past = replace(world, visit=-1 - number)
             done = asyncio.run(Batch(past, replace(strategy, patience=1.0), Instant(), plans).run())
             store.update(done, step)

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol, cast
+from typing import Protocol
 
-from sage.hints.writer import HintWriter
+from sage.method.eagerness import Patience, make_worth
 from sage.method.records import Action, Group, Hint, HintRequest, Prompt, RequestOutcome, Rollout, Visit, VisitPlan
 from sage.method.schedule import SCHEDULES, Schedule
 from sage.method.visit import Row, run_visit
@@ -70,8 +70,8 @@ class Strategy:
     name: str
     schedule: str = "sage"
     barrier: Barrier = Barrier.NONE
-    patience: float = 1.0
-    """Part of a group that must have failed before the next level is begun (``sage.patience``)."""
+    patience: Patience = 1.0
+    """When the next level is begun (``sage.patience``)."""
     priority: bool = False
     """Requests wait in the order of `VisitPlan.priority` (``rollout.scheduling_policy=priority``), else of arrival."""
 
@@ -91,6 +91,10 @@ STRATEGIES = {
         Strategy("sage-priority", priority=True),
         Strategy("sage-light", "sage-light"),
         Strategy("sage-calibrated", "sage-calibrated"),
+        Strategy("sage-auto", patience="auto", priority=True),
+        Strategy("sage-calibrated-auto", "sage-calibrated", patience="auto", priority=True),
+        Strategy("sage-from-last-auto", "sage-from-last", patience="auto", priority=True),
+        Strategy("sage-probe-auto", "sage-probe", patience="auto", priority=True),
     )
 }
 
@@ -128,8 +132,10 @@ class Batch:
             return await self._with_barrier()
         return list(await asyncio.gather(*map(self._visit, range(self.world.prompts))))
 
-    async def _generate(self, kind: Kind, prompt: int, level: int, index: int, context: int, tokens: int) -> int:
-        priority = self.plans[prompt].priority if self.strategy.priority else 0
+    async def _generate(
+        self, kind: Kind, prompt: int, level: int, index: int, context: int, tokens: int, early: int = 0
+    ) -> int:
+        priority = self.plans[prompt].priority(early) if self.strategy.priority else 0
         done = await self.engine.generate(Request(prompt, kind, level, index, context, tokens, priority))
         self.tokens[kind] += done
         return done
@@ -139,29 +145,29 @@ class Batch:
         context = world.prompt_tokens + world.solution_tokens
         return await self._generate(Kind.HINT, prompt, 1, 0, context, world.hint_request_tokens(prompt))
 
-    def _group(self, prompt: int, level: int, kind: Kind) -> list[Row[int]]:
-        """Starts one group; the payloads are the places in it."""
+    def _group(self, prompt: int, level: int, kind: Kind, part: slice = slice(None), early: int = 0) -> list[Row[int]]:
+        """Starts rollouts of a group; the payloads are their places in it."""
         world = self.world
 
         async def one(index: int) -> tuple[Rollout, int]:
             length = world.tokens(prompt, level, index)
-            tokens = await self._generate(kind, prompt, level, index, world.context(level), length)
+            tokens = await self._generate(kind, prompt, level, index, world.context(level), length, early)
             correct = world.correct(prompt, level, index)
             return Rollout(float(correct), correct, tokens), index
 
-        return [asyncio.create_task(one(index)) for index in range(self.schedule.rollouts(level))]
+        return [asyncio.create_task(one(index)) for index in range(self.schedule.rollouts(level))[part]]
 
     async def _visit(self, prompt: int) -> Visit:
-        def roll_out(hint: Hint | None) -> list[Row[int]]:
-            return self._group(prompt, hint.level, Kind.HINTED) if hint else self._group(prompt, 0, Kind.PLAIN)
+        def roll_out(hint: Hint | None, part: slice, early: int) -> list[Row[int]]:
+            return self._group(prompt, hint.level if hint else 0, Kind.HINTED if hint else Kind.PLAIN, part, early)
 
         visit, _ = await run_visit(
             Prompt(str(prompt), "", "", ""),
             self.schedule,
             self.plans[prompt].levels,
-            cast(HintWriter, Writer(lambda: self._hint(prompt))),
+            Writer(lambda: self._hint(prompt)),
             roll_out,
-            self.strategy.patience,
+            make_worth(self.strategy.patience, self.plans[prompt]),
         )
         return visit
 

@@ -35,7 +35,8 @@ class World:
 
     Exactly ``round(collapse * prompts)`` of the prompts fail at level 0; of those that fail at a level, each is solved
     by the next one with probability ``rescue``. From its level on, a prompt's rollouts are correct with a probability
-    that is uniform over the prompts, and one of a group always is. Both are the prompt's own and stay in all visits.
+    that is uniform over the prompts, and one of a group always is. The latter is the prompt's own and stays in all
+    visits; so does its level, but for the visits in which it is drawn anew (``steady``).
     """
 
     prompts: int
@@ -52,21 +53,32 @@ class World:
     """Added to the prompt in a hint request."""
     hint_tokens: int = 64
     """Added to the prompt by a hint."""
+    steady: float = 1.0
+    """Probability that a prompt's level in a visit is its usual one, and not drawn anew: how well the last visit
+    foretells the next one."""
     seed: int = 0
     visit: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.collapse <= 1 or not 0 <= self.rescue <= 1:
-            raise ValueError(f"collapse={self.collapse} and rescue={self.rescue} must lie in [0, 1]")
+        shares = {name: getattr(self, name) for name in ("collapse", "rescue", "steady")}
+        if not all(0 <= share <= 1 for share in shares.values()):
+            raise ValueError(f"{', '.join(f'{n}={v}' for n, v in shares.items())} must lie in [0, 1]")
 
     @cached_property
     def solved_from(self) -> tuple[int, ...]:
         """For each prompt the lowest level that solves it; ``max_level + 1``: none does."""
-        order = sorted(range(self.prompts), key=lambda p: self._uniform("order", p))
+        drawn: list[tuple[object, ...]] = [(prompt,) for prompt in range(self.prompts)]
+        for prompt in range(self.prompts):
+            if self._uniform("steady", self.visit, prompt) >= self.steady:
+                drawn[prompt] = (prompt, self.visit)
+        order = sorted(range(self.prompts), key=lambda p: self._uniform("order", *drawn[p]))
         levels = [0] * self.prompts
         for prompt in order[: round(self.collapse * self.prompts)]:
             levels[prompt] = 1
-            while levels[prompt] <= self.max_level and self._uniform("rescue", prompt, levels[prompt]) >= self.rescue:
+            while (
+                levels[prompt] <= self.max_level
+                and self._uniform("rescue", *drawn[prompt], levels[prompt]) >= self.rescue
+            ):
                 levels[prompt] += 1
         return tuple(levels)
 

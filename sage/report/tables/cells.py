@@ -6,29 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from sage.method.methods import METHODS
 from sage.report.tables import paper
 from sage.report.tables.collect import Results, Run
 from sage.support.intervals import Estimate, estimate
 
-LABELS = paper.METHODS | {
-    "sage-calibrated": "SAGE-calibrated",
-    "sage-probe": "SAGE-probe",
-    "sage-probe-half": "SAGE-probe, halves",
-    "sage-from-last": "SAGE-from-last",
-    "sage-light-released": "SAGE-light as released",
-    "offline": "SAGE with offline hint",
-    "offline-10": "SAGE with 10 offline hints",
-    "teacher": "SAGE with teacher hints",
-    "off-policy": "SAGE off-policy",
-    "dapo": "DAPO",
-    "dr-grpo": "Dr. GRPO",
-    "grpo-verl": "GRPO with verl's std",
-    "sage-async": "SAGE, asynchronous",
-    "grpo-longer": "GRPO, as many tokens as SAGE",
-}
+LABELS = paper.METHODS | {name: method.label for name, method in METHODS.items() if method.label}
 """Names of methods in the order of rows. Others follow under the names of their folders."""
 
-RECORDED = {*LABELS, *(f"fixed-{level}{source}" for level in (1, 2, 3) for source in ("", "-offline"))} - {"base"}
+RECORDED = set(METHODS)
 """Methods of the embedded tasks that scripts/compare_methods.py records."""
 
 RECORDED_TASKS = ("opchain", "wheels")

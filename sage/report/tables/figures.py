@@ -5,7 +5,7 @@ Accuracies of Figs. 3 and 5 are points with intervals on an axis that does not s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from statistics import fmean
 
 from matplotlib import rc_context
@@ -24,6 +24,10 @@ SOURCES = {"teacher": ("teacher", "#56b4e9"), "offline": ("offline", "#e69f00"),
 
 LEVELS = {1: "#fdd0a2", 2: "#f19a56", 3: "#d55e00"}
 """Colours of the hint levels in Fig. 6."""
+
+HINTED = ("sage-light", "sage")
+FIGURE_6_METHODS = ("grpo", *HINTED)
+"""Methods of Fig. 6, of its left half and its right one."""
 
 PANEL = 2.3
 """Width of a panel in inches."""
@@ -52,14 +56,17 @@ def draw_courses(
     course: Callable[[Run], Curve],
     smooth: bool = True,
     wanted: Sequence[str] = ("grpo", "luffy", "sage-light", "sage"),
+    shown: Collection[str] = COLORS,
 ) -> None:
     """One line a method: the mean over seeds and the range of seeds, smoothed for the eye.
 
     Args:
         wanted: methods of the paper's figure, which are missed when they are not there.
+        shown: methods to draw.
     """
     drawn = 0
-    for method, color in COLORS.items():
+    for method in (each for each in COLORS if each in shown):
+        color = COLORS[method]
         runs = results.of(model, method)
         found = over_seeds(runs, course)
         if not found:
@@ -166,7 +173,7 @@ def figure_6(results: Results, models: Sequence[str], name: str) -> Figure:
                 figure.points.extend(points)
         elif runs:
             figure.lacks(model, "sage", "levels: sage/prompts/level_1 to 3 not logged")
-        draw_courses(figure, left, results, model, "prompts with a hint, %", hint_usage, wanted=("sage-light", "sage"))
+        draw_courses(figure, left, results, model, "prompts with a hint, %", hint_usage, wanted=HINTED, shown=HINTED)
         if model in paper.FIGURE_6:
             ends = (0.0, left.get_xlim()[1])
             left.plot(ends, paper.FIGURE_6[model], clip_on=False, zorder=5, **open_mark(COLORS["sage"]))
@@ -175,7 +182,17 @@ def figure_6(results: Results, models: Sequence[str], name: str) -> Figure:
         tested = any(len(validated(run)) > 2 for runs in results.runs[model].values() for run in runs)
         panel = "no-hint test accuracy, %" if tested else "training accuracy, %"
         course = validated if tested else percent("sage/groups/accuracy")
-        draw_courses(figure, right, results, model, panel, course, smooth=not tested)
+        draw_courses(
+            figure,
+            right,
+            results,
+            model,
+            panel,
+            course,
+            smooth=not tested,
+            wanted=FIGURE_6_METHODS,
+            shown=FIGURE_6_METHODS,
+        )
         left.set(ylabel="prompts with a hint,\n% of the batch", xlabel="training step", title=model_name(model))
         left.set_ylim(bottom=0)
         right.set(ylabel=panel, xlabel="training step")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sage.method import methods
+
 IN_DISTRIBUTION = {
     "aime24": "AIME24",
     "aime25": "AIME25",
@@ -33,14 +35,8 @@ MODELS = {"llama-3.2-3b": "Llama-3.2-3B", "qwen2.5-7b": "Qwen2.5-7B", "qwen3-4b"
 HARD_STUDY = "qwen3-4b-hard"
 """Folder of the study on the 4.5k hardest prompts (Table C.1, Figs. 3 and 5): other training data, so other runs."""
 
-METHODS = {
-    "base": "Base",
-    "sft": "SFT",
-    "grpo": "GRPO",
-    "luffy": "LUFFY",
-    "scaf-grpo": "Scaf-GRPO",
-    "sage-light": "SAGE-light",
-    "sage": "SAGE",
+METHODS = {"base": "Base"} | {
+    name: methods.METHODS[name].label or name for name in ("sft", "grpo", "luffy", "scaf-grpo", "sage-light", "sage")
 }
 """Rows of Table 1: folder in a results tree, name."""
 

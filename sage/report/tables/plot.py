@@ -12,20 +12,12 @@ from typing import Any
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
+from sage.method.methods import METHODS
 from sage.report.tables.cells import absent, label
 from sage.report.tables.render import escape, missing_notes
 
-COLORS = {
-    "grpo": "#5a5a5a",
-    "dapo": "#cc79a7",
-    "luffy": "#e69f00",
-    "scaf-grpo": "#56b4e9",
-    "sage-light": "#009e73",
-    "sage": "#d55e00",
-    "sage-calibrated": "#0072b2",
-    "sage-probe": "#332288",
-}
-"""Methods of the training courses, in the order of the legend: Okabe and Ito's colours, safe for the colour-blind."""
+COLORS = {name: method.color for name, method in METHODS.items() if method.color}
+"""Methods of the training courses, in the order of the legend."""
 
 STYLE = {
     "font.family": "DejaVu Sans",

@@ -1,4 +1,4 @@
-"""The recorded runs as text: the page results/README.md and the block of README.md, both made from the records."""
+"""The recorded runs on the pages: the tables of results/README.md and README.md, and the figure."""
 
 from __future__ import annotations
 
@@ -8,31 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sage.method.methods import METHODS
 from sage.toy.claims.claims import judge_all
 from sage.toy.claims.gate import gate_rows
-from sage.toy.claims.judge import MISSING, Claim, Part, Runs
+from sage.toy.claims.judge import Claim, Runs
+from sage.toy.claims.picture import SHOWN, picture
 from sage.toy.embedded import store
-from sage.toy.embedded.comparison import brief_table, compare, interval, markdown, table
-from sage.toy.embedded.series import METHODS, RESULTS, ROOT, STEPS, TUNING
+from sage.toy.embedded.comparison import brief_table, compare, markdown, table
+from sage.toy.embedded.series import RESULTS, ROOT, STEPS, TUNING
 from sage.toy.embedded.summary import ROWS
 from sage.toy.embedded.tasks import KINDS, TASKS
 
 COMMAND = "python scripts/reproduce_claims.py --docs"
 BEGIN, END = f"<!-- begin: {COMMAND} -->", "<!-- end -->"
-"""Around the block of README.md."""
-BRIEF = (
-    "grpo",
-    "dapo",
-    "sft",
-    "luffy",
-    "scaf-grpo",
-    "sage",
-    "sage-light",
-    "sage-calibrated",
-    "sage-probe",
-    "off-policy",
-)
-"""Rows of README.md: the paper's, and SAGE in its variants."""
+"""Around the part of a page that is made from the records."""
+FIGURE = "docs/results.svg"
 
 OTHER_CONTEXT = ("off-policy", "sage-async")
 """Rows whose actor differs from the policy that rolled out: hints dropped, or rollouts that span several policies."""
@@ -65,26 +55,6 @@ def claims_table(tasks: Mapping[str, Sequence[Claim]]) -> str:
         cells = ["<br>".join([f"**{each.verdict}**", *map(str, each.parts)]) for each in same]
         rows.append([claim.name, text, claim.where or "—", *cells])
     return markdown(["", "claim", "in the paper", *(f"{t}: mean ± half the 95% interval" for t in tasks)], rows)
-
-
-def brief_claims(tasks: Mapping[str, Sequence[Claim]]) -> str:
-    """The verdicts with the bare numbers: of each part the mean, half the 95% interval and the seeds."""
-
-    def numbers(part: Part) -> str:
-        if part.estimate is None:
-            return "—"
-        return f"{interval(list(part.values.values()))} ({part.estimate.seeds})"
-
-    def cell(claim: Claim) -> str:
-        if all(part.verdict == MISSING for part in claim.parts):
-            return MISSING
-        return f"**{claim.verdict}**: " + "; ".join(map(numbers, claim.parts))
-
-    rows = []
-    for same in zip(*tasks.values(), strict=True):
-        what = "; ".join(dict.fromkeys(part.what for part in same[0].parts))
-        rows.append([f"{same[0].name} {same[0].text}", what, *map(cell, same)])
-    return markdown(["claim", "measured", *tasks], rows)
 
 
 def gate_table(rows: Sequence[dict[str, float]]) -> str:
@@ -140,13 +110,15 @@ def agreement(judged: Mapping[str, Judged]) -> str:
     )
 
 
-def results_page(judged: Mapping[str, Judged]) -> str:
-    """Everything that is recorded, by task."""
+def results_block(judged: Mapping[str, Judged]) -> str:
+    """What results/README.md shows: the claims, then everything that is recorded, by task."""
 
-    def sections() -> Iterator[str]:
-        yield "# Recorded runs"
-        yield f"Made by `{COMMAND}` from the JSON files in these folders. A test checks that it is up to date."
+    def parts() -> Iterator[str]:
+        yield "## Claims"
+        yield "Means over seeds, runs of the same seed paired, with half the 95% t interval."
+        yield claims_table({task: found.claims for task, found in judged.items()})
         yield machine_time(judged)
+        yield agreement(judged)
         for task, found in judged.items():
             yield f"## {task}: {STEPS} steps, no hints at the test"
             yield table(compare(found.runs))
@@ -155,41 +127,31 @@ def results_page(judged: Mapping[str, Judged]) -> str:
                 yield gate_table(found.gate)
             yield "Learning rates, tried on a seed that is in no other table:"
             yield tuning_table(task)
-        yield "## Claims"
-        yield "Means over seeds, runs of the same seed paired, with half the 95% t interval."
-        yield claims_table({task: found.claims for task, found in judged.items()})
 
-    return "\n\n".join(sections()) + "\n"
+    return "\n\n".join(parts())
 
 
 def readme_block(judged: Mapping[str, Judged]) -> str:
-    """What README.md shows of the records."""
-    parts = []
-    for task, found in judged.items():
-        rows = compare({method: seeds for method, seeds in found.runs.items() if method in BRIEF})
-        parts.append(f"**{task}**\n\n{brief_table(rows)}")
-    parts += [brief_claims({task: found.claims for task, found in judged.items()})]
-    parts += [machine_time(judged), agreement(judged)]
-    return "\n\n".join(parts)
+    """What README.md shows: the methods of the figure, by task."""
+    rows = {task: compare({m: found.runs[m] for m in SHOWN if m in found.runs}) for task, found in judged.items()}
+    return brief_table(rows)
 
 
-def with_block(readme: str, block: str) -> str:
+def with_block(page: str, block: str) -> str:
     """The text with the block between `BEGIN` and `END`.
 
     Raises:
         ValueError: the text does not hold both lines once.
     """
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
-        raise ValueError(f"README.md: want the lines {BEGIN!r} and {END!r} once each, around the tables")
-    before, rest = readme.split(BEGIN)
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
+        raise ValueError(f"want the lines {BEGIN!r} and {END!r} once each, around the tables")
+    before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}\n\n{block}\n\n{END}{rest.split(END)[1]}"
 
 
 def pages() -> dict[Path, str]:
     """The files that are made from the records, with what they should hold."""
     judged = {task: judge(task) for task in TASKS}
-    readme = ROOT / "README.md"
-    return {
-        RESULTS / "README.md": results_page(judged),
-        readme: with_block(readme.read_text(encoding="utf-8"), readme_block(judged)),
-    }
+    blocks = {RESULTS / "README.md": results_block(judged), ROOT / "README.md": readme_block(judged)}
+    found = {path: with_block(path.read_text(encoding="utf-8"), block) for path, block in blocks.items()}
+    return {**found, ROOT / FIGURE: picture({task: each.runs for task, each in judged.items()})}

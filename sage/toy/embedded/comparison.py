@@ -85,7 +85,7 @@ def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[st
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The comparison as a Markdown table."""
     head = ["method", "seeds", "steps", *KINDS, MINUS_SAGE, "never solved", "hinted, last quarter", "tokens (k)"]
-    head += ["of them", "step time / GRPO", "run time / GRPO"]
+    head += ["of them", "extra tokens / SAGE's", "step time / GRPO", "run time / GRPO"]
     lines = []
     for row in rows:
         tokens = row["tokens"]
@@ -94,24 +94,24 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells += [paired(row), interval(row["never_solved"]), interval(row["hint_usage_last_quarter"])]
         cells += [f"{tokens['total'] / 1000:.0f}" if tokens else "missing"]
         cells += [" / ".join(f"{tokens[kind] / 1000:.0f}" for kind in TOKENS) if tokens else "missing"]
+        extra = row["extra_tokens_relative_to_sage"]
+        cells += [f"{fmean(extra):.2f}" if extra else ""]
         cells += [interval(row["step_seconds_relative_to_grpo"]), interval(row["seconds_relative_to_grpo"])]
         lines.append(cells)
     return (
         f"{markdown(head, lines)}\n\n"
         "Accuracy without hints on 200 held-out problems of each kind; ± is half the 95% t interval over seeds.\n"
-        "Tokens: plain accepted / plain discarded / hinted accepted / hinted discarded / hint requests, thousands."
+        "Tokens: plain accepted / plain discarded / hinted accepted / hinted discarded / hint requests, thousands.\n"
+        "Extra tokens: what a row generates beyond GRPO, as a part of what SAGE does (0 is GRPO, 1 is SAGE)."
     )
 
 
-def brief_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The comparison for a reader in a hurry."""
+def brief_table(tasks: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The comparison for a reader in a hurry, the rows of one task below those of the other."""
     lines = []
-    for row in rows:
-        name = row["method"]
-        cells = [f"{label(name)} (`{name}`)", str(len(row["seeds"])), *(interval(row[kind]) for kind in KINDS)]
-        cells += [paired(row)]
-        cells += [interval(row["never_solved"]) if row["never_solved"] else ""]
-        cells += [f"{row['tokens']['total'] / 1000:.0f}k" if row["tokens"] else ""]
-        extra = row["extra_tokens_relative_to_sage"]
-        lines.append([*cells, f"{fmean(extra):.2f}" if extra else ""])
-    return markdown(["method", "seeds", *KINDS, MINUS_SAGE, "never solved", "tokens", "extra tokens / SAGE's"], lines)
+    for task, rows in tasks.items():
+        for row in rows:
+            cells = [task, label(row["method"]), str(len(row["seeds"])), *(interval(row[kind]) for kind in KINDS)]
+            cells += [interval(row["never_solved"]) if row["never_solved"] else ""]
+            lines.append([*cells, f"{row['tokens']['total'] / 1000:.0f}k" if row["tokens"] else ""])
+    return markdown(["task", "method", "seeds", *KINDS, "never solved", "tokens"], lines)

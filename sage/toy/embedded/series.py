@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from sage.method.methods import METHODS
 from sage.method.state import HISTORY_FILE, SETUP_FILE
 from sage.report.history import read_history
 from sage.report.measured import measure
@@ -39,35 +40,6 @@ TUNING = ROOT / "benchmarks/results/learning_rate"
 CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
 """Arguments of vLLM's engine for the embedded models."""
 STEPS = 45
-METHODS: dict[str, list[str]] = {
-    "grpo": ["method=grpo"],
-    "dapo": ["method=dapo"],
-    "sft": [],
-    "luffy": ["method=luffy"],
-    "scaf-grpo": ["method=scaf-grpo", "sage.hint_source={teacher}"],
-    "fixed-1": ["method=fixed-1"],
-    "fixed-2": ["method=fixed-2"],
-    "fixed-3": ["method=fixed-3"],
-    "sage": ["method=sage"],
-    "sage-from-last": ["method=sage-from-last"],
-    "sage-light": ["method=sage-light"],
-    "sage-light-released": ["method=sage-light-released"],
-    "sage-calibrated": ["method=sage-calibrated"],
-    "sage-probe": ["method=sage-probe"],
-    "sage-probe-half": ["method=sage-probe", "sage.schedule=sage-probe-half"],
-    "offline": ["method=sage", "sage.hint_source={offline1}"],
-    "offline-10": ["method=sage", "sage.hint_source={offline10}"],
-    "teacher": ["method=sage", "sage.hint_source={teacher}"],
-    "off-policy": ["method=off-policy"],
-    "dr-grpo": ["method=grpo", "algorithm.norm_adv_by_std_in_grpo=false"],
-    "grpo-verl": ["method=grpo", "algorithm.adv_estimator=grpo"],
-    "sage-async": ["method=sage", "+asynchronous=colocate"],
-    "grpo-longer": ["method=grpo"],
-    "fixed-1-offline": ["method=fixed-1", "sage.hint_source={offline1}"],
-    "fixed-2-offline": ["method=fixed-2", "sage.hint_source={offline1}"],
-    "fixed-3-offline": ["method=fixed-3", "sage.hint_source={offline1}"],
-}
-"""Each row: what it changes. {offline1} and the like stand for hint files, made where needed."""
 LONGER = {"grpo-longer": {"opchain": 80, "wheels": 110}}
 """Rows with other than `STEPS` steps, by task: GRPO with about the tokens that SAGE generates in `STEPS`."""
 
@@ -201,9 +173,9 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
     inputs = work / task / f"seed{seed}" / "inputs"
     problems = build(inputs, seed, TRAIN, TEST, task)
     names = ("teacher", "offline1", "offline10")
-    used = {name for name in names if any(f"{{{name}}}" in part for part in METHODS[method])}
+    used = {name for name in names if any(f"{{{name}}}" in part for part in METHODS[method].overrides)}
     files = {name: str(hint_file(name, task, problems, inputs)) for name in used}
-    overrides = [part.format(**files) for part in METHODS[method]]
+    overrides = [part.format(**files) for part in METHODS[method].overrides]
     tuned = [] if rate is None else [f"{'' if method == 'sft' else 'actor_rollout_ref.actor.'}optim.lr={rate}"]
     steps = LONGER.get(method, {}).get(task, STEPS)
     shutil.rmtree(folder, ignore_errors=True)
@@ -217,7 +189,7 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
         found = read_run(folder / name, seed)
     return {
         "method": method,
-        "overrides": METHODS[method] + tuned,
+        "overrides": [*METHODS[method].overrides, *tuned],
         **found,
         "seed": seed,
         "series": series,

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# A real language model through the whole loop, on a CPU: SmolLM2-135M-Instruct, word problems and SAGE.
+#
+#   bash examples/run_smollm2_cpu.sh
+#   STEPS=10 bash examples/run_smollm2_cpu.sh sage.hint_max_tokens=512
+#
+# Makes the environment and the model's folder, prepares examples/smollm2/*.jsonl as your own data would be, shows what the model
+# will read, trains, and writes a report. STEPS, OUTPUT from outside; further arguments are Hydra overrides.
+#
+# What to expect: that everything runs, not that the model learns. In the one step measured no answer had a \boxed{}, so none was
+# right and nothing was learnt; of 21 hint requests 17 were cut at 256 tokens, 3 could not be read and 1 was used. The step took
+# 456 s on two cores which other work used too (404 s of rollouts, 25 s of update); the machine had 13 GB less free memory than
+# when idle, partly for that other work.
+set -euo pipefail
+if [[ " $* " =~ " "(-h|--help)" " ]]; then
+    awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"
+    exit
+fi
+cd "$(dirname "$0")/.."
+
+STEPS=${STEPS:-2}
+OUTPUT=${OUTPUT:-outputs/smollm2}
+
+bash scripts/setup_env.sh --with-smollm2
+PYTHON=.venv/bin/python
+# shellcheck source=scripts/cpu_env.sh
+source scripts/cpu_env.sh
+export TINY_DATA="$OUTPUT/data" SMOLLM2="$OUTPUT/model"
+
+[[ -f $SMOLLM2/model.safetensors ]] || "$PYTHON" -m sage.toy.smollm2 --out "$SMOLLM2"
+mkdir -p "$TINY_DATA"
+for part in train test; do
+    [[ -f $TINY_DATA/$part.parquet ]] ||
+        "$PYTHON" scripts/prepare_data.py table examples/smollm2/$part.jsonl \
+            --problem-column question --solution-column answer --data-source words --out "$TINY_DATA/$part.parquet"
+done
+
+run=(--config-name tiny_cpu +world=smollm2 "trainer.total_training_steps=$STEPS" "trainer.default_local_dir=$OUTPUT/sage" "$@")
+"$PYTHON" -m recipe.sage.preview "${run[@]}"
+mkdir -p "$OUTPUT/sage"
+echo "== sage: $STEPS steps (log: $OUTPUT/sage/train.log)"
+VERL_FILE_LOGGER_PATH="$OUTPUT/sage/metrics.jsonl" \
+    "$PYTHON" scripts/watch_run.py --steps "$STEPS" --log "$OUTPUT/sage/train.log" -- \
+    "$PYTHON" -m recipe.sage.main_sage "${run[@]}" trainer.experiment_name=smollm2
+"$PYTHON" scripts/report.py "$OUTPUT/sage" --out "$OUTPUT/report.html"

@@ -1,0 +1,312 @@
+"""Whether two answers are the same, kind by kind. Mathematics is asked about single expressions only.
+
+A verdict is None where mathematics has to decide and the caller has none to ask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from sage.grading.answers import letters, number, same_number
+from sage.grading.choices import choice, choices, label, named_choice
+from sage.grading.kinds import Congruence, Kind, Limited, Listing, Matrix, Named, Phrase, Text, Value, is_simple, parse
+from sage.grading.notation import canonical
+from sage.grading.regions import INFINITY, Chain, Region, Span
+from sage.grading.words import UNIT_LETTERS, may_miss, remark
+
+Mathematics = Callable[[str, str], "bool | None"]
+"""Whether two expressions without words are equal, the candidate's first; None if that is not known."""
+MAX_PAIRS = 1000
+"""Elements of lists that are compared with each other without mathematics."""
+
+
+def compare(candidate: str, answer: str, mathematics: Mathematics | None = None) -> bool | None:
+    """Whether two bare answers are the same; without mathematics, None where text and plain numbers do not decide."""
+    if letter := choice(answer):
+        return letter == named_choice(candidate)
+    if (letters_wanted := choices(answer)) and choices(candidate) == letters_wanted:
+        return True
+    labelled, wanted = label(candidate), label(answer)
+    if wanted:
+        if named := named_choice(candidate):
+            return named == wanted.letter and (not labelled or _compare(labelled.text, wanted.text, mathematics))
+        return _compare(candidate, wanted.text, mathematics)
+    verdict = _compare(candidate, answer, mathematics)
+    return _any((verdict, _compare(labelled.text, answer, mathematics))) if labelled and not verdict else verdict
+
+
+def _compare(candidate: str, answer: str, mathematics: Mathematics | None) -> bool | None:
+    left, right = canonical(candidate), canonical(answer)
+    if not left or not right:
+        return False
+    if _closed_up(left) == _closed_up(right):
+        return True
+    left_number, right_number = number(candidate), number(answer)
+    if left_number is not None and right_number is not None:
+        return same_number(left_number, right_number)
+    return _Comparison(mathematics).same(parse(left), parse(right))
+
+
+def _closed_up(text: str) -> str:
+    """Text without the blanks and braces that change nothing: who writes 45,135 may mean 45, 135."""
+    text = re.sub(r"(?<=[\^_])\{(\w+)\}", r"\1", text)
+    return re.sub(r"(?<=,) | (?=\\)|(?<=\d) (?=[A-Za-z])|(?<=[A-Za-z]) (?=\d)", "", text)
+
+
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    known: bool | None = True
+    for verdict in verdicts:
+        if verdict is False:
+            return False
+        known = known and verdict
+    return known
+
+
+def _any(verdicts: Iterable[bool | None]) -> bool | None:
+    known: bool | None = False
+    for verdict in verdicts:
+        if verdict:
+            return True
+        known = None if verdict is None else known
+    return known
+
+
+class _Comparison:
+    """Of a candidate's kinds, always on the left, with the answer's."""
+
+    def __init__(self, mathematics: Mathematics | None) -> None:
+        self._mathematics = mathematics
+
+    def same(self, left: Kind, right: Kind) -> bool | None:
+        if left == right:
+            return True
+        left, right = _alone(left), _alone(right)
+        if isinstance(left, Limited) or isinstance(right, Limited):
+            return self._limited(left, right)
+        if isinstance(left, Named) or isinstance(right, Named):
+            return self._named(left, right)
+        if isinstance(left, Congruence) or isinstance(right, Congruence):
+            return self._congruent(left, right)
+        if isinstance(left, (Region, Chain)) or isinstance(right, (Region, Chain)):
+            return self._regions(left, right)
+        if isinstance(left, Listing) and isinstance(right, Listing):
+            return self._listings(left, right)
+        if isinstance(left, Value) and isinstance(right, Value):
+            return self._values(left, right)
+        if isinstance(left, Phrase) and isinstance(right, Phrase):
+            return left.words == right.words and self._in_order(left.values, right.values)
+        if isinstance(left, Matrix) or isinstance(right, Matrix):
+            return self._matrices(left, right)
+        return {_emptiness(left), _emptiness(right)} == {True}
+
+    def _in_order(self, left: Sequence[Kind], right: Sequence[Kind]) -> bool | None:
+        return len(left) == len(right) and _all(map(self.same, left, right))
+
+    def _limited(self, left: Kind, right: Kind) -> bool | None:
+        if isinstance(left, Limited) and isinstance(right, Limited):
+            return _all((self.same(left.item, right.item), self.same(left.condition, right.condition)))
+        if isinstance(left, Limited):
+            return not left.binding and self.same(left.item, right)
+        assert isinstance(right, Limited)
+        return not right.binding and self.same(left, right.item)
+
+    def _named(self, left: Kind, right: Kind) -> bool | None:
+        if isinstance(left, Named) and isinstance(right, Named):
+            if left.name == right.name or _numbered(left.name, right.name) or _numbered(right.name, left.name):
+                return _any((self.same(left.item, right.item), self._equations(left, right)))
+            if is_simple(left.name) and is_simple(right.name) and (_is_constant(left.item) or _is_constant(right.item)):
+                return False
+            return self._equations(left, right)
+        if isinstance(left, Named):
+            value = _any(self.same(item, right) for item in (left.item, left.exact) if item)
+            if left.name and not letters(left.name) and isinstance(right, Value):
+                return _all((value, self.same(Value(left.name), right)))
+            return value
+        assert isinstance(right, Named)
+        if not is_simple(right.name) and right.name:
+            return False
+        return _any(self.same(left, item) for item in (right.item, right.exact) if item)
+
+    def _equations(self, left: Named, right: Named) -> bool | None:
+        if '"' in left.whole + right.whole or r"\approx" in left.whole + right.whole:
+            return False
+        if is_simple(left.name) and left.name == right.name and not letters(left.whole) - letters(left.name):
+            return False
+        return self._mathematical(left.whole, right.whole)
+
+    def _congruent(self, left: Kind, right: Kind) -> bool | None:
+        if isinstance(left, Congruence) and isinstance(right, Congruence):
+            if left.name and right.name and left.name != right.name:
+                return False
+            modulus = number(left.modulus)
+            residues = [self._reduced(side.residues, modulus.value if modulus else 0) for side in (left, right)]
+            return _all((self._mathematical(left.modulus, right.modulus), self.same(*residues)))
+        if isinstance(left, Congruence):
+            return self.same(left.residues, right)
+        assert isinstance(right, Congruence)
+        return not right.name and self.same(left, right.residues)
+
+    def _reduced(self, residues: Kind, modulus: object) -> Kind:
+        if isinstance(residues, Listing):
+            return Listing(tuple(self._reduced(item, modulus) for item in residues.items), residues.ordered)
+        value = number(residues.math) if isinstance(residues, Value) else None
+        return Value(str(value.value % modulus)) if value and modulus else residues  # type: ignore[operator]
+
+    def _regions(self, left: Kind, right: Kind) -> bool | None:
+        if isinstance(left, Chain) and isinstance(right, Chain):
+            if left.signs == right.signs and self._in_order(
+                *([Value(s) for s in side.sides] for side in (left, right))
+            ):
+                return True
+            return self._mathematical(left.whole, right.whole)
+        left, right = _region(left), _region(right)
+        if not isinstance(left, Region) or not isinstance(right, Region):
+            return False
+        if left.name and right.name and left.name != right.name:
+            return False
+        return self._unordered(left.spans, right.spans, self._spans)
+
+    def _spans(self, left: Span, right: Span) -> bool | None:
+        if (left.has_low, left.has_high) != (right.has_low, right.has_high):
+            return False
+        return _all((self._bounds(left.low, right.low), self._bounds(left.high, right.high)))
+
+    def _bounds(self, left: str, right: str) -> bool | None:
+        if INFINITY in left or INFINITY in right:
+            return left == right
+        return self.same(parse(left), parse(right))
+
+    def _listings(self, left: Listing, right: Listing) -> bool | None:
+        if left.ordered != right.ordered:
+            named, point = (right, left) if left.ordered else (left, right)
+            items = _by_name(named)
+            if items is None:
+                return False
+            return self._in_order(*((items, point.items) if named is left else (point.items, items)))
+        if left.ordered:
+            return self._in_order(left.items, right.items)
+        return self._unordered(left.items, right.items, self.same)
+
+    def _unordered(self, left: Sequence, right: Sequence, same: Callable) -> bool | None:
+        """Whether each element of one is in the other, repetitions aside."""
+        left, right = list(dict.fromkeys(left)), list(dict.fromkeys(right))
+        rest = [item for item in left if item not in right], [item for item in right if item not in left]
+        if self._mathematics is None and len(rest[0]) * len(rest[1]) > MAX_PAIRS:
+            return None
+        if len(left) == len(right) and not rest[0]:
+            return True
+        table = [[same(a, b) for b in right] for a in left]
+        rows = (_any(row) for row in table)
+        columns = (_any(row[k] for row in table) for k in range(len(right)))
+        return _all((*rows, *columns))
+
+    def _matrices(self, left: Kind, right: Kind) -> bool | None:
+        if isinstance(left, Matrix) and isinstance(right, Matrix):
+            if [len(row) for row in left.rows] != [len(row) for row in right.rows]:
+                return False
+            return _all(self._in_order(*rows) for rows in zip(left.rows, right.rows, strict=True))
+        return self._in_order(*vectors) if None not in (vectors := (_vector(left), _vector(right))) else False  # type: ignore[arg-type]
+
+    def _values(self, left: Value, right: Value) -> bool | None:
+        left, right = _with_letter_as_unit(left, right, True), _with_letter_as_unit(right, left, False)
+        degrees = ("degree" in left.remark, "degree" in right.remark)
+        if not may_miss(left.remark, right.remark):
+            return False
+        verdict = self._mathematical(left.math, right.math)
+        if verdict is False and degrees[0] != degrees[1] and r"\pi" in (right if degrees[0] else left).math:
+            values = (
+                value.math + (r"\degree " if degree else "")
+                for value, degree in zip((left, right), degrees, strict=True)
+            )
+            return self._mathematical(*values)
+        return verdict
+
+    def _mathematical(self, left: str, right: str) -> bool | None:
+        """Of two expressions without words."""
+        if left == right:
+            return True
+        if '"' in left or '"' in right:
+            return False
+        left_number, right_number = number(left), number(right)
+        if left_number is not None and right_number is not None:
+            return same_number(left_number, right_number)
+        if bool(_MINUTES.search(left)) != bool(_MINUTES.search(right)):
+            return False
+        if ":" in left + right:  # times and ratios; 3:4 is 3/4
+            parts = left.split(":"), right.split(":")
+            if all(len(each) > 1 for each in parts):
+                same = map(self._mathematical, *parts) if len(parts[0]) == len(parts[1]) else [False]
+                return _all(same)
+            if any(len(each) > 2 for each in parts):
+                return False
+        texts = _closed_up(left), _closed_up(right)
+        if texts[0] == texts[1]:
+            return True
+        if all(_BASED.fullmatch(text) for text in texts):  # math-verify drops the base of 52_8, also where they differ
+            return texts[0].lstrip("0") == texts[1].lstrip("0")
+        if all(re.fullmatch("[A-Za-z]+", text) for text in texts) and (
+            any(text.isupper() or len(text) > 3 for text in texts) or len(texts[0]) != len(texts[1])
+        ):
+            return len(texts[0]) > 3 and texts[0].lower() == texts[1].lower()
+        return self._mathematics(left, right) if self._mathematics else None
+
+
+_MINUTES = re.compile(r"\d'")
+_BASED = re.compile(r"[+-]?[\w.]+_\d+")
+
+
+def _numbered(name: str, other: str) -> bool:
+    """Whether a name is another one with a number, as x_1 and x are."""
+    return bool(other) and re.fullmatch(rf"{re.escape(other)}_(?:\d|\{{\d+\}})", name) is not None
+
+
+def _alone(kind: Kind) -> Kind:
+    """The element of a set of one."""
+    return kind.items[0] if isinstance(kind, Listing) and not kind.ordered and len(kind.items) == 1 else kind
+
+
+def _emptiness(kind: Kind) -> bool:
+    return kind == Value(r"\emptyset") or (
+        isinstance(kind, Text) and kind.words in (("no", "solution"), ("no", "solution", "exist"))
+    )
+
+
+def _is_constant(kind: Kind) -> bool:
+    return isinstance(kind, Value) and not letters(kind.math)
+
+
+def _region(kind: Kind) -> Kind:
+    """A pair in round brackets read as an open interval."""
+    if isinstance(kind, Listing) and kind.ordered and len(kind.items) == 2:
+        low, high = kind.items
+        if isinstance(low, Value) and isinstance(high, Value):
+            return Region("", (Span(low.math, False, high.math, False),))
+    return kind
+
+
+def _by_name(listing: Listing) -> list[Kind] | None:
+    """The values of x=1, y=2 in the order of their names; None if not all have different ones."""
+    named = [item for item in listing.items if isinstance(item, Named)]
+    names = [item.name for item in named]
+    if len(named) < len(listing.items) or len(set(names)) < len(names):
+        return None
+    if all(len(name) == 1 for name in names):
+        named.sort(key=lambda item: item.name)
+    return [item.item for item in named]
+
+
+def _vector(kind: Kind) -> tuple[Kind, ...] | None:
+    if isinstance(kind, Matrix) and all(len(row) == 1 for row in kind.rows):
+        return tuple(row[0] for row in kind.rows)
+    if isinstance(kind, Matrix) and len(kind.rows) == 1:
+        return kind.rows[0]
+    return kind.items if isinstance(kind, Listing) and kind.ordered else None
+
+
+def _with_letter_as_unit(value: Value, other: Value, may_be_missing: bool) -> Value:
+    """``5 m`` as five metres, where the other side has a unit or, if it may miss one, a value without letters."""
+    match = re.fullmatch(rf"(.*\d) ([{UNIT_LETTERS}])", value.math)
+    if not match or value.remark or letters(other.math) or not (other.remark or may_be_missing):
+        return value
+    return Value(match[1], remark(f'"{match[2]}"'))

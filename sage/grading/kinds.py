@@ -1,0 +1,293 @@
+r"""What kind of answer a text is: a value with a unit, a list, a point, an interval, an equation, words.
+
+``parse`` reads the notation of `sage.grading.notation`; what it cannot take apart is one `Value`, for mathematics.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Union
+
+from sage.grading.answers import letters
+from sage.grading.regions import Chain, Region, combine, inequality, interval, union
+from sage.grading.splitting import INEQUALITIES, LISTING, RELATIONS, cut, elements, enclosed
+from sage.grading.words import BINDING, WORD, remark, said, spoken
+
+MAX_DEPTH = 6
+"""What is nested deeper is not taken apart."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """An expression, and what words next to it say."""
+
+    math: str
+    remark: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words only."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words with several expressions among them."""
+
+    words: tuple[tuple[str, ...], ...]
+    values: tuple[Kind, ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Several answers: in order (a point, a vector, a sequence in brackets) or not (a list, a set)."""
+
+    items: tuple[Kind, ...]
+    ordered: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    rows: tuple[tuple[Kind, ...], ...]
+
+
+@dataclass(frozen=True)
+class Named:
+    """``name = item``."""
+
+    name: str
+    item: Kind
+    exact: Kind | None
+    r"""Where the item is an approximation: the value in front of ``\approx``."""
+    whole: str
+
+
+@dataclass(frozen=True)
+class Limited:
+    """An answer and the condition under which it holds."""
+
+    item: Kind
+    condition: Kind
+    binding: bool
+    """Whether the condition says which case is meant (*if*), not what a symbol stands for (*where*)."""
+
+
+@dataclass(frozen=True)
+class Congruence:
+    """``name = residues (mod modulus)``."""
+
+    name: str
+    residues: Kind
+    modulus: str
+
+
+Kind = Union[Value, Text, Phrase, Listing, Matrix, Named, Limited, Congruence, Region, Chain]  # noqa: UP007
+
+_MODULUS = re.compile(
+    r"(?:([^\\]*?)\\equiv ?)?((?:(?!\\mod|\\equiv).)+?),? ?\(?\\mod ?\{?((?:(?!\\mod)[^{}()])+)\}?\)?"
+)
+_MATRIX = re.compile(r"[(\[]?\\begin\{([pbB]?)matrix\}(.*)\\end\{\1matrix\}[)\]]?", re.DOTALL)
+_CASES = re.compile(r"(.*?=)?\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
+_CONDITIONS = {'"where"': False, '"for"': False, '"with"': False, '"if"': True, '"when"': True, '"unless"': True}
+_DOMAIN = re.compile(r"([A-Za-z])\\in ?\\mathbb\{[ZN]\}\S*")
+_DOMAIN_BEHIND = re.compile(rf"([^,;]+)\(({_DOMAIN.pattern.replace('S*', 'S*?')})\)")
+_UNIT = rf"(?:{WORD}(?:\^ ?(?:\{{-?\d+\}}|\d))?)"
+_BEHIND = re.compile(rf'(?:\\cdot ?(?=")|[ *-](?=["(])|/(?=["(])|{_UNIT}|\((?:{_UNIT}|[ /*-]|\\cdot ?)+\)(?:\^\d)?)+\Z')
+_IN_FRONT = re.compile(rf"(?:{WORD}|[ -](?=\"))+[: ]*|\((?:{WORD})+\)")
+_BEFORE_OBJECT = ("of", "by", "than", "from", "to", "until", "after", "before")
+_BASE = re.compile(r'([0-9A-F]+)\(?"(?:in"")?base"(\d+)\)?')
+_FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
+
+
+@lru_cache(maxsize=8192)
+def parse(text: str, depth: int = 0) -> Kind:
+    """The kind of an answer in canonical notation."""
+    if depth > MAX_DEPTH:
+        return Value(text)
+    if (match := _MODULUS.fullmatch(text)) and text.count(r"\mod") == 1:
+        return Congruence((match[1] or "").strip(), parse(match[2].strip("("), depth + 1), match[3].strip())
+    if (match := _DOMAIN_BEHIND.fullmatch(text)) and match[3] in letters_as_written(match[1]):
+        return _over(match[1].strip(), match[2], match[3], depth)
+    pieces, connectors = cut(text, LISTING)
+    pieces = [piece for piece in pieces if piece]
+    if len(pieces) < 2:
+        return _element(pieces[0] if pieces else text, depth)
+    if domain := _DOMAIN.fullmatch(pieces[-1]):
+        rest = text[: text.rindex(pieces[-1])].rstrip(', ("')
+        if domain[1] in letters_as_written(rest):
+            return _over(rest, pieces[-1], domain[1], depth)
+    items = [_element(piece, depth) for piece in pieces]
+    regions = [item for item in items if isinstance(item, Region)]
+    if len(regions) == len(items) and (region := combine(regions, connectors)):
+        return region
+    return Listing(_flat(items, text), ordered=False)
+
+
+def _flat(items: Sequence[Kind], text: str) -> tuple[Kind, ...]:
+    r"""The elements of a list, each sign of a ``\pm`` as one."""
+    if r"\pm" not in text:
+        return tuple(items)
+    parts = (item.items if isinstance(item, Listing) and not item.ordered else (item,) for item in items)
+    return tuple(part for each in parts for part in each)
+
+
+def _over(rest: str, domain: str, index: str, depth: int) -> Limited:
+    """An answer for every value of an index, which is called k where no other k is."""
+    if index != "k" and "k" not in letters_as_written(rest):
+        rest, domain = (
+            re.sub(rf'\\[A-Za-z]+|"[^"]*"|{index}', lambda m: "k" if m[0] == index else m[0], text)
+            for text in (rest, domain)
+        )
+    return Limited(parse(rest, depth + 1), _element(domain, depth), False)
+
+
+def letters_as_written(text: str) -> set[str]:
+    return set(re.findall("[A-Za-z]", re.sub(r"\\[A-Za-z]+", " ", text)))
+
+
+def _element(text: str, depth: int) -> Kind:
+    """One answer, without separators outside of brackets."""
+    head, conditions = cut(text, _CONDITIONS)
+    if conditions and head[0] and '"' not in head[0]:
+        condition = text[text.lower().index(conditions[0], len(head[0])) + len(conditions[0]) :].strip()
+        return Limited(_element(head[0], depth + 1), parse(condition, depth + 1), _CONDITIONS[conditions[0]])
+    if match := _CASES.fullmatch(text):
+        rows = [_cells(row, depth) for row in match[2].split(r"\\") if row.strip()]
+        return Listing(tuple(Listing(row, ordered=True) for row in rows), ordered=False)
+    if match := _MATRIX.fullmatch(text):
+        return Matrix(tuple(_cells(row, depth) for row in match[2].split(r"\\") if row.strip()))
+    sides, signs = cut(text, RELATIONS)
+    if r"\begin" in text and signs == ["="] and r"\begin" not in sides[0] and r"{cases}" not in text:
+        return _equation(text, depth)
+    if r"\begin" not in text:
+        if any(sign in INEQUALITIES for sign in signs):
+            return inequality(text) or Value(text)
+        if signs:
+            return _equation(text, depth)
+    if r"\cup" in text or r"\mathbb{R}" in text:
+        spans = union(text)
+        if spans is not None:
+            return Region("", spans)
+    if (found := enclosed(text)) or interval(text):
+        return _bracketed(text, found, depth)
+    if '"' in text:
+        return _with_words(text, depth)
+    if r"\pm" in text or r"\mp" in text:
+        signed = [re.sub(r"\\pm ?", one, re.sub(r"\\mp ?", other, text)) for one, other in (("+", "-"), ("-", "+"))]
+        return Listing(tuple(_measured(value.removeprefix("+")) for value in signed), ordered=False)
+    return _measured(text)
+
+
+def _cells(row: str, depth: int) -> tuple[Kind, ...]:
+    cells = (re.sub(r'^"(?:if|when|for|where)"', "", cell.strip()).rstrip(", ") for cell in row.split("&"))
+    return tuple(parse(cell, depth + 1) for cell in cells)
+
+
+def _bracketed(text: str, found: tuple[str, str, str] | None, depth: int) -> Kind:
+    if found is None or (found[0] + found[2] in ("(]", "[)")):
+        span = interval(text)
+        return Region("", (span,)) if span else Value(text)
+    opening, inside, closing = found
+    items = elements(inside)
+    if opening == r"\{":
+        sides, bars = cut(inside, {"|", ":"})
+        if bars and len(sides) == 2:
+            rule = parse(sides[1], depth + 1)
+            name = re.split(r"\\in", sides[0])[0].strip()
+            return replace(rule, name="") if isinstance(rule, Region) and rule.name == name else Value(text)
+        if not inside:
+            return Value(r"\emptyset")
+        return Listing(_flat([parse(item, depth + 1) for item in items if item], text), ordered=False)
+    if opening + closing == "[]" and len(items) == 2 and (span := interval(text)):
+        return Region("", (span,))
+    if len(items) == 1:
+        return parse(inside, depth + 1) if opening == "(" else Value(text)
+    return Listing(tuple(parse(item, depth + 1) for item in items), ordered=True)
+
+
+def _equation(text: str, depth: int) -> Kind:
+    sides, signs = cut(text, RELATIONS)
+    if not all(sides):
+        return Value(text)
+    if signs[0] == r"\in":
+        item = parse(sides[1], depth + 1)
+        span = interval(sides[1])
+        if isinstance(item, Region) or span:
+            return Region(sides[0], item.spans if isinstance(item, Region) else (span,) if span else ())
+        return Named(_named(sides[0]), item, None, text)
+    if len(sides) == 2 and not letters(sides[0]) and '"' not in sides[0] and is_simple(sides[1]):
+        sides = sides[::-1]
+    names, values = (enclosed(side) for side in (sides[0], sides[-1]))
+    if len(sides) == 2 and names and values and names[0] == values[0] == "(":
+        parts = list(zip(elements(names[1]), elements(values[1]), strict=False))
+        if len(elements(names[1])) == len(elements(values[1])) > 1 and all(is_simple(name) for name, _ in parts):
+            named = (Named(name, parse(value, depth + 1), None, f"{name}={value}") for name, value in parts)
+            return Listing(tuple(named), ordered=False)
+    exact = None
+    if signs[-1] == r"\approx" and (len(sides) > 2 or not is_simple(sides[0])):
+        exact = parse(sides[-2], depth + 1)
+    name = "" if len(sides) == 2 and exact else sides[0]
+    return Named(_named(name), parse(sides[-1], depth + 1), exact, text)
+
+
+def _named(name: str) -> str:
+    return " ".join(spoken(name)) if '"' in name and re.fullmatch(rf"(?:{WORD}| )+", name) else name
+
+
+_NAME = re.compile(
+    r"[A-Za-z ]+(?:_(?:\w|\{[^{}]*\}))?(?:\^\{-1\}|\^\{\(\d\)\})?'*(?:\([^()=]*(?:\([^()]*\))?[^()=]*\))?"
+    r"|\\[a-z]+(?:_(?:\w|\{[^{}]*\}))?(?:\([A-Za-z, ]*\))?|\\(?:angle|triangle) ?[A-Z]+"
+    r"|\\(?:overline|vec|hat) ?\{?\w+\}?"
+    r"|\|[A-Z]+\||\[[A-Z]+\]|\\frac\{d ?\w*\}\{d ?\w\}"
+)
+
+
+def is_simple(name: str) -> bool:
+    r"""Whether an equation's left side only names what the right side is: a symbol, ``f(x)``, ``\angle ABC``, words."""
+    if '"' in name:
+        return bool(re.fullmatch(r"[^+*/^\d=]+", name))
+    return bool(_NAME.fullmatch(name)) and name not in ("e", "i") and bool(re.search("[A-Za-z]", name))
+
+
+def _with_words(text: str, depth: int) -> Kind:
+    if match := _BASE.fullmatch(text):
+        return Value(f"{match[1]}_{{{match[2]}}}" if len(match[2]) > 1 else f"{match[1]}_{match[2]}")
+    behind = _BEHIND.search(text)
+    rest, words = (text[: behind.start()], behind[0]) if behind else (text, "")
+    in_front = _IN_FRONT.match(rest)
+    label = in_front[0] if in_front else ""
+    rest = re.sub(r"(?:\\times|\\cdot|[ *:])+\Z", "", rest[len(label) :]).strip()
+    if not rest:
+        return Text(spoken(text))
+    if '"' in rest:
+        return _phrase(text, depth)
+    found = remark(words) | (remark(label) - {""})
+    if label and spoken(label)[-1:] and spoken(label)[-1] in _BEFORE_OBJECT and remark(label) - set(_BEFORE_OBJECT):
+        found |= {"not"}
+    value = _element(rest, depth + 1)
+    if isinstance(value, Value):
+        return Value(value.math, value.remark | found)
+    if isinstance(value, Listing) and not found & BINDING:
+        return value
+    return value if not found else Phrase((tuple(sorted(found)),), (value,))
+
+
+def _phrase(text: str, depth: int) -> Kind:
+    parts = re.split(rf"((?:{WORD}[ -]*)+)", text)
+    values = tuple(parse(part.strip(" :"), depth + 1) for part in parts[::2] if part.strip(" :"))
+    return Phrase(tuple(said(words) for words in parts[1::2]), values)
+
+
+def _measured(text: str) -> Value:
+    """A value without words; a degree sign or an ohm at its end is its unit."""
+    if match := re.fullmatch(r"((?:(?!\\degree).)*[\d})π])(\\degree|\\Omega)", text):
+        if match[2] == r"\Omega":
+            return Value(match[1], frozenset(("ohm^1",)))
+        if not _FUNCTION.search(text):
+            return Value(match[1], frozenset(("degree",)))
+    return Value(text)

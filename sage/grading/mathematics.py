@@ -1,0 +1,117 @@
+r"""Whether two mathematical expressions are equal: math-verify's verdict, and what any process may ask it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from functools import lru_cache
+from typing import Any
+
+from sage.grading.answers import COMMAND, GREEK, commands, letters
+
+_E_NOTATION = re.compile(r"(?<=[\d.])[eE]([+-]?\d{1,3})(?!\w|\.\d)")
+_THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
+_DEGREES = re.compile(r"(\\[a-z]+(?:\^ ?(?:\w|\{[^{}]*\}))? ?)?(\d+(?:\.\d+)?)\\degree ?")
+_NEEDLESS_ZEROS = re.compile(r"(?<![\d.])(\d+)\.0+(?!\d)")
+_NEEDLESS_ONE = re.compile(r"(?<![\d.A-Za-z])1(?=[A-Za-z](?![A-Za-z]))")
+
+
+def _prepared(expression: str) -> str:
+    expression = _DEGREES.sub(_in_radians, _THOUSANDS.sub(lambda match: match[0].replace(",", ""), expression))
+    expression = _E_NOTATION.sub(r" \\times 10^{\1}", expression)
+    return _NEEDLESS_ONE.sub("", _NEEDLESS_ZEROS.sub(r"\1", expression))
+
+
+def _in_radians(match: re.Match[str]) -> str:
+    fraction = rf"\frac{{{match[2]}\pi}}{{180}}"
+    return f"{match[1]}({fraction})" if match[1] else fraction
+
+
+@lru_cache(maxsize=2048)
+def _parse(expression: str) -> list[Any]:
+    from latex2sympy2_extended import NormalizationConfig
+    from math_verify import LatexExtractionConfig, parse
+
+    # The box only: math-verify would otherwise go on to compare some fraction or number inside what it cannot read,
+    # and evaluate text with sympy's parse_expr. Units are not its business: it takes the variable of 6m for one.
+    config = NormalizationConfig(malformed_operators=True, nits=True, units=False)
+    box = LatexExtractionConfig(try_extract_without_anchor=False, boxed_match_priority=0, normalization_config=config)
+    return parse(rf"\boxed{{{_prepared(expression)}}}", extraction_config=[box], parsing_timeout=None)
+
+
+def math_verify_says(candidate: str, answer: str) -> bool:
+    """math-verify's verdict on two expressions, without its time limits, and not on small numbers alone."""
+    for module in ("parser", "grader"):
+        logging.getLogger(f"math_verify.{module}").setLevel(logging.ERROR)  # it warns that it has no time limit
+    from math_verify import verify
+
+    left, right = _parse(candidate), _parse(answer)
+    percent = "%" in candidate + answer  # 50% equals both 0.5 and 50
+    return bool(verify(right, left, timeout_seconds=None)) and (percent or _close(left, right))
+
+
+def _close(left: list[Any], right: list[Any]) -> bool:
+    """False where two numbers differ in their first five digits: math-verify compares absolutely, so 1e-20 equals 0."""
+    if left == right or not all(parsed and getattr(parsed[0], "is_number", False) for parsed in (left, right)):
+        return True
+    apart, *sizes = (abs(value.evalf()).evalf() for value in (left[0] - right[0], left[0], right[0]))
+    if not all(value.is_Number and value.is_finite for value in (apart, *sizes)):
+        return True
+    return bool(apart <= 1e-5 * max(sizes))
+
+
+# What math-verify may see in a caller's process: no factorials, sums, integrals, limits, matrices, big powers.
+_HARMLESS_COMMANDS = GREEK | commands("frac sqrt pi cdot times div infty cup cap pm sin cos tan ln log")
+_COSTLY = re.compile(r"\\(?:sqrt|sin|cos|tan|ln|log|pm)(?![A-Za-z])")
+_POWER = re.compile(r"([\])}]?)\^ ?(\{(?:[^{}]|\{[^{}]*\})*\}|\\?\w)")
+
+
+@lru_cache(maxsize=8192)
+def is_harmless(expression: str) -> bool:
+    """Whether a comparison with the expression is quick, whatever the other one is, if that is harmless too."""
+    if not 0 < len(expression) <= 64 or re.search(r"!|\*\*|\.\.|\\[^A-Za-z{}]|&|\^[^^]*\^ ?\{?\^", expression):
+        return False
+    if any(command not in _HARMLESS_COMMANDS for command in COMMAND.findall(expression)):
+        return False
+    symbolic = bool(letters(expression))
+    if len(_COSTLY.findall(expression)) > (1 if symbolic else 3):
+        return False
+    if expression.count("^") != len(_POWER.findall(expression)) or re.search(
+        r"\^ ?(?:\{[^{}]*\}|\\?\w) ?\^", expression
+    ):
+        return False
+    plain, grouped = 1, 1
+    for base, exponent in _POWER.findall(expression):
+        if "^" in exponent:
+            return False
+        size = 1
+        for digits in re.findall(r"\d+", exponent):
+            size *= max(1, int(digits))
+        if base:
+            grouped *= size
+        else:
+            plain = max(plain, size)
+    return plain * grouped <= (12 if symbolic else 999)
+
+
+class HarmlessMathematics:
+    """Mathematics for one comparison in a caller's process: what could be slow, or comes late, is different."""
+
+    def __init__(self, comparisons: int = 16) -> None:
+        self._left = comparisons
+
+    def __call__(self, candidate: str, answer: str) -> bool:
+        if letters(candidate) != letters(answer) or not (is_harmless(candidate) and is_harmless(answer)):
+            return False
+        self._left -= 1
+        return self._left >= 0 and _compare_here(candidate, answer)
+
+
+_here = threading.Lock()  # sympy and the parser keep global caches
+
+
+@lru_cache(maxsize=8192)
+def _compare_here(candidate: str, answer: str) -> bool:
+    with _here:
+        return math_verify_says(candidate, answer)

@@ -1,0 +1,275 @@
+r"""One spelling for what can be written in many ways: fonts, sizes, wrappers, spacing, synonyms, words.
+
+``canonical`` is what comparisons read: ASCII LaTeX without markup, its words in double quotes (`sage.grading.words`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from sage.grading.unicode import to_latex
+from sage.grading.words import quote, quote_all, say, scale
+
+_DROPPED = [
+    "left",
+    "right",
+    "middle",
+    "big",
+    "Big",
+    "bigg",
+    "Bigg",
+    "bigl",
+    "bigr",
+    "Bigl",
+    "Bigr",
+    "biggl",
+    "biggr",
+    "Biggl",
+    "Biggr",
+    "displaystyle",
+    "textstyle",
+    "scriptstyle",
+    "limits",
+    "nolimits",
+    "tiny",
+    "small",
+    "normalsize",
+    "large",
+    "Large",
+    "LARGE",
+    "huge",
+    "Huge",
+    "bf",
+    "bfseries",
+    "it",
+    "itshape",
+    "rm",
+    "sf",
+    "tt",
+    "sl",
+    "em",
+    "mathstrut",
+    "strut",
+    "checkmark",
+    "blacksquare",
+    "qed",
+    "boldmath",
+    "centering",
+    "noindent",
+    "nonumber",
+    "notag",
+    "protect",
+    "mathopen",
+    "mathclose",
+    "mathbin",
+    "mathrel",
+    "mathord",
+    "relax",
+    "therefore",
+]
+_SPACES = [
+    "quad",
+    "qquad",
+    "thinspace",
+    "medspace",
+    "thickspace",
+    "enspace",
+    "enskip",
+    "space",
+    "nobreakspace",
+    "newline",
+    "par",
+    "hfill",
+]
+_SYNONYMS = {
+    "frac": "dfrac tfrac cfrac", "le": "leq leqslant leqq", "ge": "geq geqslant geqq", "ne": "neq not=",
+    "approx": "thickapprox simeq doteq", "emptyset": "varnothing", "ldots": "dots cdots dotsc dotsb", "infty": "infin",
+    "setminus": "backslash smallsetminus", "cup": "bigcup", "cap": "bigcap", "degree": "textdegree", "mod": "bmod",
+    "ast": "star", "overline": "bar", "to": "rightarrow", "epsilon": "varepsilon", "phi": "varphi", "%": "percent",
+    "binom": "dbinom tbinom",
+}  # fmt: skip
+_REPLACED = (
+    {name: rf"\{kept} " for kept, names in _SYNONYMS.items() for name in names.split()}
+    | dict.fromkeys(_DROPPED, "")
+    | dict.fromkeys(_SPACES, " ")
+    | {
+        "lt": "<", "gt": ">", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(",
+        "rparen": ")", "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "Vert": r"\|", "lVert": r"\|",
+        "rVert": r"\|",
+        "langle": "(", "rangle": ")", "colon": ":", "ast": "*", "prime": "'", "R": r"\mathbb{R}", "Z": r"\mathbb{Z}",
+        "N": r"\mathbb{N}", "Q": r"\mathbb{Q}", "reals": r"\mathbb{R}", "Reals": r"\mathbb{R}", "euro": '"euro"',
+        "pounds": '"sterling"', "yen": '"yen"', "rupees": '"rupee"', "cents": '"cent"',
+        "textdollar": '"$"', "land": '"and"',
+        "wedge": '"and"', "lor": '"or"', "vee": '"or"', "percent": "%", "pmod": r"\mod ", "lg": r"\log_{10} ",
+    }
+)  # fmt: skip
+_WRAPPERS = frozenset(
+    [
+        "boxed",
+        "fbox",
+        "framebox",
+        "mathbf",
+        "boldsymbol",
+        "bm",
+        "mathit",
+        "mathsf",
+        "mathtt",
+        "mathnormal",
+        "underline",
+        "uline",
+        "ensuremath",
+        "smash",
+        "textcolor",
+        "colorbox",
+        "color",
+    ]
+)
+_TEXTS = frozenset(
+    [
+        "text",
+        "textbf",
+        "textit",
+        "textrm",
+        "textsf",
+        "texttt",
+        "textnormal",
+        "textup",
+        "textsc",
+        "textsl",
+        "textmd",
+        "emph",
+        "mbox",
+        "hbox",
+        "mathrm",
+        "operatorname",
+    ]
+)
+_WITHOUT_EFFECT = re.compile(
+    r"\\(?:text)?color(?:box)?\s*(?:\[[^\]{}]*\])?\{[^{}]*\}|\\[hv]space\*?\{[^{}]*\}|\\(?:label|tag|vphantom|hphantom)\*?\{[^{}]*\}"
+    r"|\\phantom\s*(?:\{[^{}]*\}|[^\\{}])|\\(?:left|right)\s*\.|(?<![A-Za-z0-9)\]}*])\*\*(?=[^*\s])|(?<=[^*\s])\*\*(?=[\s.,]*\Z)|`+"
+)
+_LINES = re.compile(r"\\(?:begin|end)\{(?:aligned|align|gathered|gather|split|equation|multline|cases)\*?\}")
+_ARRAY = re.compile(r"\\(begin|end)\{array\}(?:\{[^{}]*\})?")
+_COMMAND = re.compile(r"\\(?:(not\s?=)|([A-Za-z]+)\*?(?: (?=\s*\{))?|([,;:> ~])|([!()\[\]])|([&#_%])|\\)")
+_TOKEN = re.compile(r"\\([A-Za-z]+)(?:\s*(?:\[[^\[\]{}]*\]\s*)?(\{))?|\\.|[{}]|[^\\{}]+", re.DOTALL)
+_DEGREE = re.compile(r"\^\s?(?:\{\s?\\(?:circ|degree)\s?\}|\\(?:circ|degree)(?![A-Za-z]))\s?")
+_SUBSCRIPT = re.compile(r'_\{?((?:"[^"]*" ?)+)\}?')
+_ORDINAL = re.compile(r'(?<=\d)\s?(?:\^\s?\{?\s?)?"?(?:st|nd|rd|th)"?\}?(?![A-Za-z"])')
+_FRACTION_OF_UNITS = re.compile(r'\\frac\{((?:"[^"]*"|\^\{?-?\d+\}?|[ (])+)\}\{((?:"[^"]*"|\^\{?-?\d+\}?|[ )])+)\}')
+_NOON = re.compile(r"(?<![A-Za-z\\])([ap])\.\s?m\b\.?", re.IGNORECASE)
+_RATE = re.compile(
+    r"(?<=\d) (mm|cm|m|km|ft|mi|mg|g|kg|mL|L|J|kJ|N|W|rad|rev)/(s|h|hr|min|m|L|mL|kg|g|K|mol)(?=\^|\W*\Z)"
+)
+_NATURAL = re.compile(r"\\log_\{?e\}?(?![a-z])")
+_FRENCH = re.compile(r"([\[\]])([^\[\](),;]+[,;][^\[\](),;]+)([\[\]])")
+_FULL_HOUR = re.compile(r'(?<=\d):00 ?(?="[ap]m")', re.IGNORECASE)
+_TEMPERATURE = re.compile(r'\\degree\s*"?([CF])"?(?![A-Za-z])')
+_GROUPED_DIGITS = re.compile(r"(?<![\d.,])(?<!\\frac )\d{1,3}(?: \d{3})+(?![\d/])")
+# The blank in 45, 135 stays: it is a list, 45,135 is a number.
+_LOOSE_SPACE = re.compile(r"(?!(?<=\d,) \d{3}(?!\d))(?:(?<!\w) | (?!\w))")
+_PLAIN_NAMES = re.compile(
+    r"(?<![A-Za-z\\\"])(sqrt|pi|theta|alpha|beta|sin|cos|tan|cot|sec|csc|log|ln|infty|inf)(?![A-Za-z\"])"
+)
+_PLAIN_ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+_FINISHED = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?|[A-Za-z]")
+
+
+@lru_cache(maxsize=8192)
+def canonical(text: str) -> str:
+    """An answer without markup that does not change it; words are in quotes, degrees are ``\\degree``."""
+    if _FINISHED.fullmatch(text):
+        return text
+    text = _RATE.sub(r" \\text{\1/\2}", _NOON.sub(r"\1m", _money(to_latex(text).replace('"', ""))))
+    text = re.sub(r"\\mathbb ([A-Z])", r"\\mathbb{\1}", _NATURAL.sub(r"\\ln ", text.replace("{:}", ":")))
+    text = re.sub(r"(?<=\d)(?:\{,\}|,\s?\\!\s?)(?=\d{3}(?!\d))", ",", text)
+    text = re.sub(r"(?<=\d)\{,\}(?=\d)", ".", re.sub(r"(?<=\d)\.{3,}", r"\\ldots ", text))
+    text = _lines(_WITHOUT_EFFECT.sub("", text))
+    text = _ungrouped(_COMMAND.sub(_command, _DEGREE.sub(r"\\degree ", text)))
+    text = re.sub(r"\*\*(-?\w+)|\^(-?\d\d+)", r"^{\1\2}", text)
+    text = " ".join(text.replace("~", " ").split())
+    text = _ORDINAL.sub("", _PLAIN_NAMES.sub(_plain_name, text))
+    text = _SUBSCRIPT.sub(lambda match: f"_{{{match[1].replace(chr(34), '')}}}", quote(_ORDINAL.sub("", text)))
+    text = _TEMPERATURE.sub(lambda match: f'"{dict(C="celsius", F="fahrenheit")[match[1]]}"', text)
+    text = re.sub(r'(?<=\d) ?"to" ?(?=\d)', ":", _FULL_HOUR.sub("", text))
+    text = scale(say(_FRACTION_OF_UNITS.sub(r"\1/(\2)", text)))
+    text = _PLAIN_ROOT.sub(r"\\sqrt{\1}", _GROUPED_DIGITS.sub(lambda match: match[0].replace(" ", ""), text))
+    text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", _LOOSE_SPACE.sub("", " ".join(text.split())))
+    text = _FRENCH.sub(_round, text)
+    text = re.sub(r"^(?:=|:|\\approx ?)+|[.,;: ]+\Z", "", text)
+    return text[1:-1] if text.startswith("{") and text.endswith("}") and "{" not in text[1:] else text
+
+
+def _round(match: re.Match[str]) -> str:
+    """An interval in the French way, ]2,5], with a round bracket for each that is turned outwards."""
+    opening, inside, closing = match.groups()
+    return f"{'(' if opening == ']' else '['}{inside}{')' if closing == '[' else ']'}"
+
+
+def normalise(text: str) -> str:
+    """An answer without markup that does not change it, as a reader would copy it: without degrees too."""
+    text = re.sub(r"\\degree ?,", ", ", canonical(text))
+    text = re.sub(r'\\degree ?|"\$"', "", text).replace('""', " ").replace('"', " ")
+    return _LOOSE_SPACE.sub("", " ".join(text.split()))
+
+
+def _money(text: str) -> str:
+    """Dollar signs are money where they are escaped, or all stand before numbers; else they are markup."""
+    text = re.sub(r"\$\s?,", ", ", text.replace(r"\$", "\0"))
+    signs, amounts = text.count("$"), len(re.findall(r"\$(?=\s?\.?\d)", text))
+    text = text.replace("$", "\0" if signs == amounts else "")
+    return re.sub(r"([+-]) ?\0(?=\s?\.?\d)", r"\0\1", text).replace("\0", '"$"')
+
+
+def _lines(text: str) -> str:
+    """Text with displayed lines as a list, and arrays as matrices."""
+    if r"\begin" not in text:
+        return re.sub(r"\\\\(?=[A-Za-z{}])", r"\\", text)  # JSON that was escaped twice
+    text = _ARRAY.sub(r"\\\1{matrix}", text)
+    if not _LINES.search(text) or "matrix" in text or (r"{cases}" in text and "&" in re.sub(r"&\s*=", "=", text)):
+        return text
+    text = re.sub(r"\\\\(?:\[[^\]]*\])?(?=\s*&?\s*=)", " ", _LINES.sub("", text).replace("&", ""))
+    return re.sub(r"\\\\(?:\[[^\]]*\])?", ", ", text)
+
+
+def _command(match: re.Match[str]) -> str:
+    unequal, name, space, dropped, escaped = match.groups()
+    if name:
+        kept = _REPLACED.get(name)
+        return match[0] if kept is None else kept
+    return r"\ne " if unequal else " " if space else "" if dropped else escaped or match[0]
+
+
+def _ungrouped(text: str) -> str:
+    r"""Text without wrappers and braces that group nothing, and with the words of ``\text{}`` in quotes."""
+    out: list[str] = []
+    opened: list[tuple[str, int]] = []
+    for match in _TOKEN.finditer(text):
+        name, brace = match[1], match[2]
+        token = match[0]
+        if name and brace:
+            kind = "text" if name in _TEXTS else "group" if name in _WRAPPERS else "argument"
+            if kind == "argument":
+                out.append(token)
+            elif out and re.search(r"\\[A-Za-z]+\Z", out[-1]):
+                out.append(" ")
+            opened.append((kind, len(out)))
+        elif token == "{":
+            before = "".join(out[-2:]).rstrip()[-1:]
+            kind = "group" if not before or before in "=+-*/(,<>[|;:" else "argument"
+            if kind == "argument":
+                out.append(token)
+            opened.append((kind, len(out)))
+        elif token == "}":
+            kind, start = opened.pop() if opened else ("group", 0)
+            if kind == "argument":
+                out.append(token)
+            elif kind == "text":
+                out[start:] = [quote_all("".join(out[start:]), "".join(out[max(0, start - 3) : start]))]
+        elif name not in _TEXTS and name not in _WRAPPERS:
+            out.append(token)
+    return "".join(out)
+
+
+def _plain_name(match: re.Match[str]) -> str:
+    return r"\infty " if match[1] == "inf" else rf"\{match[1]} "

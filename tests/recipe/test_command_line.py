@@ -1,0 +1,63 @@
+"""What a launch script's arguments become."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from recipe.sage.command_line import check, main, whole
+
+ODD = [
+    "/a=b/c",
+    "/a,b/c",
+    "/a[b]/c",
+    "/a (b)/{c}",
+    "/é/中",
+    "/it's",
+    "/a\\'b",
+    "/ends\\",
+    " /blank ",
+    "http://h:1/v1#m",
+    "~/x",
+]
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_a_text_is_read_as_it_was_written(value):
+    assert OverridesParser.create().parse_override(whole(f"data.x={value}")).value() == value
+
+
+def test_a_list_of_odd_paths_stays_a_list():
+    read = OverridesParser.create().parse_override(whole("data.x=[/a=b.parquet,/c d.parquet,/é]"))
+    assert read.value() == ["/a=b.parquet", "/c d.parquet", "/é"]
+
+
+@pytest.mark.parametrize(
+    "argument", ["x=1e-6", "x=[a,b]", "x='a,b'", "+x={a: 1}", "x=null", "~x", "--full", "x=1,2", "x=${y}"]
+)
+def test_what_hydra_reads_is_left_alone(argument):
+    assert whole(argument) == argument
+
+
+@pytest.mark.parametrize(
+    "argument, message",
+    [
+        ("actor_rollout_ref.actor.optim.lrs=1", "did you mean actor_rollout_ref.actor.optim.lr"),
+        ("mehtod=sage", r"; did you mean method\?$"),
+        ("method=Sage", r"; did you mean sage\?$"),
+        ("zzz=1", r"a new one is written \+zzz=.."),
+        ("method=ppo", "method=ppo must be one of bha, dapo, .*, sage-calibrated"),
+        ("trainer.logger=console,file", r"use key=\[value1,value2\]"),
+        ("data={a", "no viable alternative"),
+        ("sage", "write key=value"),
+    ],
+)
+def test_a_mistake_is_one_sentence(argument, message, capsys):
+    with pytest.raises(ValueError, match=message):
+        check("sage_trainer", [argument])
+    assert main(["sage_trainer", argument]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1
+
+
+def test_options_pass_and_loading_is_light():
+    check("sage_trainer", ["--gpu-memory", "141", "--full", "+data.new=1", "~algorithm.filter_groups"])
+    check("sft_trainer_engine", ["engine=megatron", "optim=megatron", "engine.tensor_model_parallel_size=2"])
