@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -32,12 +33,16 @@ def foreign(what: str) -> Iterator[None]:
 def load_object(spec: str) -> Any:
     """The object that ``package.module:name`` or ``path/to/file.py:name`` names.
 
+    Modules are looked for in the current folder too, as with ``python -m``.
+
     Raises:
         ValueError: it is not there, or its module does not load; says what to change.
     """
     place, colon, name = spec.rpartition(":")
     if not (place and colon and name):
         raise ValueError("write package.module:name or path/to/file.py:name")
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a script's own folder is there, the current one is not
     with _LOADING, foreign(f"{place} cannot be imported (correct the name, set PYTHONPATH, or mend it)"):
         module = _load_file(Path(place).resolve()) if place.endswith(".py") else importlib.import_module(place)
     if not hasattr(module, name):
