@@ -1,7 +1,8 @@
-"""Ways of rolling out SAGE's levels, measured on one vLLM engine on a CPU.
+"""Ways of rolling out SAGE's levels, measured on one vLLM engine.
 
     source scripts/cpu_env.sh && python benchmarks/rollout_schedule.py --json benchmarks/results/rollout_schedule.json
     source scripts/cpu_env.sh && python -m benchmarks.rollout_schedule --paced --quick
+    python -m benchmarks.rollout_schedule --model MODEL --json FILE      a model of real size on a GPU
 
 The engine, its scheduler and its steps are real. Lengths and outcomes are not: every answer has a length drawn
 beforehand (vLLM is told to stop there and nowhere else) and an outcome drawn beforehand, so that all ways roll out the
@@ -9,7 +10,9 @@ same prompts, hints and outcomes (`sage.planning.simulator.world`). The engine h
 first and has a tail, and its context is longer than the embedded model was trained for; what it writes does not matter
 here.
 
-With ``--paced`` every step takes at least as long as a GPU's (`benchmarks.paced`), and every rollout has a slot.
+With ``--model`` it is an engine for a GPU with that model, answers have up to 1024 tokens, `LARGE_NAMES` are compared,
+and their time is that on the clock. With ``--paced`` every step takes at least as long as a GPU's (`benchmarks.paced`),
+and every rollout has a slot.
 
 Repetition i rolls out batch i in every way, in an order that changes, and measures the engine's step times; each figure
 is that of the fastest of three takes. Ratios are taken within a repetition.
@@ -49,6 +52,9 @@ WORLD = World(
     solution_tokens=32,
     hint_tokens=16,
 )
+LARGE = replace(WORLD, lengths=Lengths(350, 0.7, 1024), hint_lengths=Lengths(100, 0.5, 300), prompt_tokens=128,
+                solution_tokens=256, hint_tokens=64)  # fmt: skip
+LARGE_NAMES = ("grpo", "barrier-whole", "sage", "sage-auto")
 TAKES = 3
 """Every measurement is the fastest of so many: other work on the machine can only slow the engine down."""
 COLLAPSES = (0.35, 0.1)
@@ -61,10 +67,21 @@ SAME_DECISIONS = ("barrier-whole", "barrier-unresolved", "sage", "sage-patience"
 """Ways that must take the same decisions: they are Algorithm 1."""
 
 
+EMBEDDED_ENGINE: dict[str, Any] = {
+    "hf_overrides": {"max_position_embeddings": 512},
+    "max_model_len": 512,
+    "gpu_memory_utilization": 0.1,
+    "dtype": "float32",
+    "enforce_eager": True,
+}
+LARGE_ENGINE: dict[str, Any] = {"max_model_len": 2048, "gpu_memory_utilization": 0.6}
+PACED_ENGINE: dict[str, Any] = {"scheduler_cls": "benchmarks.paced.PacedScheduler", "async_scheduling": False}
+
+
 class VllmEngine:
     """One vLLM engine in a process of its own, with the sampling settings of the rollout worker."""
 
-    def __init__(self, slots: int, paced: bool = False) -> None:
+    def __init__(self, slots: int, paced: bool = False, model: Path | None = None) -> None:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
         from vllm.v1.metrics.loggers import StatLoggerBase
@@ -87,16 +104,12 @@ class VllmEngine:
 
         self.llm = AsyncLLM.from_engine_args(
             AsyncEngineArgs(
-                model=str(MODEL),
+                model=str(model or MODEL),
                 skip_tokenizer_init=True,
-                hf_overrides={"max_position_embeddings": 512},
-                max_model_len=512,
                 max_num_seqs=slots,
-                gpu_memory_utilization=0.1,
-                dtype="float32",
-                enforce_eager=True,
                 scheduling_policy="priority",  # equal priorities are served in the order of their arrival
-                **({"scheduler_cls": "benchmarks.paced.PacedScheduler", "async_scheduling": False} if paced else {}),
+                **(LARGE_ENGINE if model else EMBEDDED_ENGINE),
+                **(PACED_ENGINE if paced else {}),
             ),
             stat_loggers=[Steps],
         )
@@ -154,8 +167,8 @@ class VllmEngine:
         return StepTimes(tuple(decode), token, max(0.0, light / slots - few * token))
 
 
-async def measure(engine: VllmEngine, batch: Batch, slots: int, paced: bool) -> tuple[dict[str, Any], list[Any]]:
-    """Roll out one batch; the figures and the visits. A paced engine's time is that on the clock."""
+async def measure(engine: VllmEngine, batch: Batch, slots: int, by_clock: bool) -> tuple[dict[str, Any], list[Any]]:
+    """Roll out one batch; the figures and the visits. Busy is the engine's CPU time, or the time on the clock."""
     engine.steps.clear()
     begin, busy = time.perf_counter(), engine.busy()
     visits = await batch.run()
@@ -163,7 +176,7 @@ async def measure(engine: VllmEngine, batch: Batch, slots: int, paced: bool) -> 
     running = [(0.0, 0), *((at - begin, count) for at, count, _ in engine.steps)]
     figures = {
         "seconds": round(seconds, 3),
-        "busy": round(seconds if paced else busy, 3),
+        "busy": round(seconds if by_clock else busy, 3),
         "steps": len(engine.steps),
         "generated": sum(tokens for *_, tokens in engine.steps),  # with those of aborted requests
         "tokens": {kind.value: count for kind, count in batch.tokens.items()},
@@ -172,30 +185,36 @@ async def measure(engine: VllmEngine, batch: Batch, slots: int, paced: bool) -> 
     return figures, visits
 
 
-async def run(repetitions: int, work: Mapping[Any, tuple[World, list[VisitPlan]]], paced: bool) -> list[Any]:
+async def run(
+    repetitions: int,
+    work: Mapping[Any, tuple[World, list[VisitPlan]]],
+    names: list[str],
+    paced: bool,
+    model: Path | None,
+) -> list[Any]:
     """All measurements, one record for each repetition and collapse rate."""
-    slots, takes = (PACED_SLOTS, 1) if paced else (SLOTS, TAKES)
-    engine = VllmEngine(slots, paced)
-    if paced:
+    by_clock = paced or model is not None
+    slots, takes = (PACED_SLOTS, 1) if by_clock else (SLOTS, TAKES)
+    engine = VllmEngine(slots, paced, model)
+    if by_clock:
         await engine.timed(8, WORLD.prompt_tokens, 8)  # warm up
     else:
         await engine.step_times(slots)
     records = []
     for repetition, collapse in itertools.product(range(repetitions), COLLAPSES):
         record: dict[str, Any] = {"repetition": repetition, "collapse": collapse}
-        record["step_times"] = asdict(ASSUMED if paced else await engine.step_times(slots))
+        record["step_times"] = asdict(ASSUMED if by_clock else await engine.step_times(slots))
         decided = {}
-        names = list(STRATEGIES)
         for take in range(takes):
             turn = (repetition + 3 * take) % len(names)
             for name in [*names[turn:], *names[:turn]]:
                 world, plans = work[repetition, collapse, name]
                 figures, decided[name] = await measure(
-                    engine, Batch(world, STRATEGIES[name], engine, plans), slots, paced
+                    engine, Batch(world, STRATEGIES[name], engine, plans), slots, by_clock
                 )
                 record[name] = min(record.get(name, figures), figures, key=lambda f: f["busy"])
                 await asyncio.sleep(0.2)  # what was aborted leaves the engine
-        for name in SAME_DECISIONS:
+        for name in set(SAME_DECISIONS) & set(names):
             if not same_decisions(decided[name], decided["sage"]):
                 raise RuntimeError(f"{name} and sage decided differently on the same outcomes")
         records.append(record)
@@ -223,7 +242,7 @@ def report(measured: Measured) -> None:
         print(f"\n{collapse:.0%} of the prompts fail without a hint; {len(runs)} repetitions, median (range)")
         print(f"Algorithm 1 needs {needed:.0f} tokens, {work:.2f} s of work, {path:.2f} s on the critical path\n")
         print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
-        for name in STRATEGIES:
+        for name in (name for name in STRATEGIES if name in runs[0][1]):
             mine = [record[name] for _, record in runs]
             busy = [figures["busy"] for figures in mine]
             tokens = [f["generated"] / b.tokens for f, b in zip(mine, bounds, strict=True)]
@@ -250,18 +269,23 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one repetition of a quarter of the batch")
     parser.add_argument("--paced", action="store_true",
                         help="pad every step to a GPU's step time, with a slot for every rollout")  # fmt: skip
+    parser.add_argument(
+        "--model", type=Path, help="folder of a model to measure on a GPU (benchmarks/real_size.py builds one)"
+    )
     args = parser.parse_args()
     if args.show:
         return report(Measured.load(args.show))
     repetitions = 1 if args.quick else 5
-    base = replace(WORLD, prompts=WORLD.prompts // 4) if args.quick else WORLD
+    base, names = (LARGE, list(LARGE_NAMES)) if args.model else (WORLD, list(STRATEGIES))
+    if args.quick:
+        base = replace(base, prompts=base.prompts // 4)
     work = {}
     for repetition, collapse in itertools.product(range(repetitions), COLLAPSES):
         world = replace(base, collapse=collapse, seed=repetition)
-        for name, strategy in STRATEGIES.items():
-            work[repetition, collapse, name] = (world, earlier_visits(world, strategy, 2))
-    records = asyncio.run(run(repetitions, work, args.paced))
-    slots = PACED_SLOTS if args.paced else SLOTS
+        for name in names:
+            work[repetition, collapse, name] = (world, earlier_visits(world, STRATEGIES[name], 2))
+    records = asyncio.run(run(repetitions, work, names, args.paced, args.model))
+    slots = PACED_SLOTS if args.paced or args.model else SLOTS
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         setting = {"world": asdict(base), "slots": slots}

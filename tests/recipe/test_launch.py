@@ -1,6 +1,8 @@
 """The launch scripts: what they compose to."""
 
+import os
 import re
+import subprocess
 from itertools import product
 from pathlib import Path
 
@@ -242,3 +244,15 @@ def test_the_embedded_world_on_a_gpu_differs_in_its_devices_only():
     assert [engine["distributed_executor_backend"] for engine in engines] == ["uni", "mp"]
     memory = [run["actor_rollout_ref"]["rollout"].pop("gpu_memory_utilization") for run in (cpu, gpu)]
     assert memory[1] < 0.1 and cpu == gpu
+
+
+def test_the_check_of_a_gpu_machine_reports_parts_that_did_not_run(tmp_path):
+    command = ["bash", str(ROOT / "examples/check_gpu.sh"), str(tmp_path / "out")]
+    without = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert without.returncode == 2 and "no NVIDIA driver" in without.stderr and not (tmp_path / "out").exists()
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 81559\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CHECK_LIMIT": "5"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    report = (tmp_path / "out/report.txt").read_text()
+    assert done.returncode == 1 and report.count("\nstopped  ") == report.count("== ") - 1 == 8
