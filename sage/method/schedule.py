@@ -280,6 +280,43 @@ class Bha(Fixed):
         return (0,) if outlook.draw < outlook.progress else (self.level,)
 
 
+@dataclass(frozen=True)
+class Pope(Sage):
+    """POPE (arXiv 2601.18779): prompts that fail without a hint are trained on with and without one of level 1.
+
+    A visit is without hints with probability ``plain``, drawn anew for each; else a failed group is followed by a hinted
+    one, which takes its place.
+    """
+
+    plain: float = 0.5
+
+    def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
+        return (0,) if outlook.draw < self.plain else (0, 1)
+
+
+@dataclass(frozen=True)
+class Questa(Schedule):
+    """QuestA (arXiv 2507.13266): every visit at level 2 in the first half of the steps, at level 1 in the second."""
+
+    def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
+        return (min(self.max_level, 2 if outlook.progress < 0.5 else 1),)
+
+
+@dataclass(frozen=True)
+class AdaPrefix(Schedule):
+    """AdaPrefix-GRPO (arXiv 2607.07674): one group, at the level whose forecast success rate is nearest to 1/2.
+
+    As the policy improves the level falls, to 0 in the end. Of two that are equally near the lower one is taken.
+    """
+
+    forecasts: ClassVar[bool] = True
+
+    def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
+        forecast = outlook.forecast
+        assert forecast is not None
+        return (min(range(self.max_level + 1), key=lambda level: abs(forecast.mean(level) - 0.5)),)
+
+
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "grpo": Grpo,
     "fixed-1": partial(Fixed, level=1),
@@ -296,6 +333,9 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "scaf-grpo": ScafGrpo,
     "nurl": Nurl,
     "bha": Bha,
+    "pope": Pope,
+    "questa": Questa,
+    "adaprefix": AdaPrefix,
 }
 
 

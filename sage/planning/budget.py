@@ -135,7 +135,7 @@ class Tokens:
 
 def longest_plan(schedule: Schedule, max_level: int) -> Plan:
     """Levels of a first visit that fails throughout, late in training."""
-    return tuple(range(max_level + 1)) if schedule.forecasts else schedule.plan(None, Outlook(progress=1.0))
+    return tuple(range(max_level + 1)) if schedule.forecasts else schedule.plan(None, Outlook(progress=1.0, draw=0.999))
 
 
 def step_tokens(sage: SageConfig, prompts: int, group: int, response_length: int) -> Tokens:

@@ -8,9 +8,12 @@ from sage.method.calibration import Calibration, Forecast
 from sage.method.records import Action, Decision, Group, HintFailure, PromptState, Reason, Rollout, Visit
 from sage.method.schedule import (
     SCHEDULES,
+    AdaPrefix,
     Bha,
     Grpo,
     Outlook,
+    Pope,
+    Questa,
     Sage,
     SageCalibrated,
     SageFromLast,
@@ -108,6 +111,36 @@ def test_hints_are_withdrawn_with_a_probability_that_grows():
         plain = sum(store.plan(f"prompt {i}", 1, progress).levels == (0,) for i in range(1000))
         assert abs(plain / 1000 - progress) < 0.05
     assert store.plan("a", 1, 0.5) == store.plan("a", 1, 0.5), "the same after a resume"
+
+
+def test_pope_trains_on_failing_prompts_with_and_without_the_first_part():
+    schedule = Pope(3)
+    assert [schedule.plan(None, Outlook(0.3, draw=draw)) for draw in (0.0, 0.49, 0.5, 0.99)] == [(0,)] * 2 + [(0, 1)] * 2
+    assert schedule.after_group(group(0, 0), (0, 1)) == Decision(Action.RAISE, Reason.UNSOLVED, 1)
+    assert schedule.after_group(group(0, 1), (0, 1)) == Decision(Action.ACCEPT, Reason.SOLVED, 0)
+
+
+def test_questa_halves_its_part_at_half_time():
+    assert [Questa(3).plan(None, Outlook(progress)) for progress in (0.0, 0.49, 0.5, 0.99)] == [(2,), (2,), (1,), (1,)]
+    assert Questa(1).plan(None, Outlook(0.0)) == (1,)
+
+
+@pytest.mark.parametrize(
+    "rates, level", [((0, 0, 0.1, 0.2), 3), ((0, 0.2, 0.6, 0.9), 2), ((0.3, 0.8, 0.9, 1), 0), ((0.9, 1, 1, 1), 0)]
+)
+def test_adaprefix_moves_towards_one_half_and_withdraws(rates, level):
+    assert AdaPrefix(3).plan(None, Outlook(0.0, forecast(*rates))) == (level,)
+
+
+def test_adaprefix_withdraws_as_the_policy_improves():
+    """The filter's forecasts after visits at the levels that it chose itself, of a prompt that gets easier."""
+    store, chosen = StateStore(AdaPrefix(3)), []
+    for step in range(1, 31):
+        (level,) = store.plan("p", step, 0.0).levels
+        chosen.append(level)
+        successes = round(8 * min(1.0, max(0.0, (step - 10) / 15 + level / 3)))
+        store.update([visit(level, successes)], step)
+    assert max(chosen[:12]) >= 2 and chosen[-1] == 0
 
 
 def test_a_calibrated_plan_by_hand():

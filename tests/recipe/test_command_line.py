@@ -44,7 +44,7 @@ def test_what_hydra_reads_is_left_alone(argument):
         ("mehtod=sage", r"; did you mean method\?$"),
         ("method=Sage", r"; did you mean sage\?$"),
         ("zzz=1", r"a new one is written \+zzz=.."),
-        ("method=ppo", "method=ppo must be one of bha, dapo, .*, sage-calibrated"),
+        ("method=ppo", "method=ppo must be one of adaprefix, bha, dapo, .*, sage-calibrated"),
         ("trainer.logger=console,file", r"use key=\[value1,value2\]"),
         ("data={a", "no viable alternative"),
         ("sage", "write key=value"),
