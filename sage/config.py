@@ -57,6 +57,10 @@ class SageConfig(BaseModel):
     when that part of the group has failed."""
     measure_reliance: bool
     """Score each correct hinted rollout without its hint too (`sage.method.metrics.reliance_metrics`)."""
+    distill_weight: NotNegative
+    """Weight of self-distillation beside the advantages (`sage.method.advantage.distilled_advantages`); 0: none."""
+    reward_weight: NotNegative
+    """Weight of the advantages of rows that self-distillation teaches; 0 leaves these to it alone."""
     skip_dead_groups: bool
     """Leave groups of equal rewards out of log-probs and update, where this does not change the update."""
     stall_limit: Positive
@@ -99,6 +103,9 @@ class SageConfig(BaseModel):
     def _goes_together(self) -> SageConfig:
         schedule, hinted_only = self.make_schedule(), "whose helped rollout is trained on (x, h): use hinted"
         contradictions = {
+            "sage.reward_weight is read only where sage.distill_weight is above 0; leave it at 1": self.reward_weight
+            != 1
+            and self.distill_weight == 0,
             f"sage.schedule={self.schedule} needs sage.max_level above {self.max_level}": getattr(schedule, "level", 0)
             > self.max_level,
             f"sage.hint_retries={self.hint_retries} cannot help at sage.hint_temperature=0, where every retry repeats "
@@ -119,7 +126,8 @@ class SageConfig(BaseModel):
     def needs_solutions(self) -> bool:
         """Whether the training data must hold reference solutions."""
         schedule = self.make_schedule()
-        return schedule.references > 0 or (schedule.uses_hints and load_hint_source(self.hint_source).needs_solution)
+        hints = schedule.uses_hints and load_hint_source(self.hint_source).needs_solution
+        return schedule.references > 0 or self.distill_weight > 0 or hints
 
     def make_schedule(self, group_size: int = 8) -> Schedule:
         return load_schedule(self.schedule)(max_level=self.max_level, group_size=group_size, alpha=self.alpha)

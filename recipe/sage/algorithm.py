@@ -16,7 +16,7 @@ from verl.trainer.ppo.core_algos import agg_loss, register_adv_est, register_pol
 from verl.utils.torch_functional import masked_mean
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 
-from sage.method.advantage import group_advantages
+from sage.method.advantage import distilled_advantages, group_advantages
 from sage.method.records import Visit
 
 _ROLLOUT_REGISTRY["vllm", "async"] = "recipe.sage.weight_sync.SageServerAdapter"
@@ -61,6 +61,32 @@ def mark_references(batch: KVBatchMeta, visits: Mapping[str, Visit]) -> None:
     nested = torch.nested.as_nested_tensor(marks, layout=torch.jagged)
     fields = TensorDict({"old_log_probs": nested}, batch_size=len(keys))
     tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=fields)
+
+
+def add_distillation(batch: KVBatchMeta, weight: float, reward_weight: float) -> dict[str, float]:
+    """Put `distilled_advantages` in the place of a batch's advantages.
+
+    Args:
+        batch: rows with ``advantages``, ``old_log_probs`` and ``teacher_log_probs`` (NaN: no teacher), each (tokens,).
+        weight: of self-distillation.
+        reward_weight: of the advantages.
+
+    Returns:
+        Metrics: the rows that have a teacher, and the KL estimate over their tokens, in nats a token.
+    """
+    keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+    fields = ["advantages", "old_log_probs", "teacher_log_probs", "response_mask"]
+    data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields)
+    advantages, old, teacher, mask = (data[name].to_padded_tensor(0) for name in fields)
+    distilled, gap, taught = distilled_advantages(advantages, old, teacher, mask.bool(), weight, reward_weight)
+    lengths = data["advantages"].offsets().diff().tolist()
+    rows = [row[:length] for row, length in zip(distilled, lengths, strict=True)]
+    nested = TensorDict({"advantages": torch.nested.as_nested_tensor(rows, layout=torch.jagged)}, batch_size=len(keys))
+    tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=nested)
+    return {
+        "sage/distillation/rows": float(taught.any(-1).sum()),
+        "sage/distillation/kl": float(-gap.sum() / taught.sum().clamp(min=1)),
+    }
 
 
 @register_policy_loss("luffy")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import ray
+import torch
 import transfer_queue as tq
 from ray.actor import ActorHandle
 from verl.experimental.agent_loop import AgentLoopOutput
@@ -233,15 +235,15 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             grading_failure=failure,
         )
 
-    async def _score(self, prompt_ids: list[int], response_ids: list[int]) -> float | None:
-        """Log-probability in nats that the engine gives a response, at temperature 1; None if it is too long to ask."""
+    async def _score(self, prompt_ids: list[int], response_ids: list[int]) -> list[float] | None:
+        """Log-probs in nats that the engine gives a response's tokens, at temperature 1; None if it is too long."""
         ids = [*prompt_ids, *response_ids]
         if len(ids) >= self.policy.model_length:
             return None
         params = {"temperature": 1.0, "max_tokens": 1, "prompt_logprobs": 0, "logprobs": False, **self._engine_params}
         output = await self.llm_client.generate(request_id=uuid4().hex, prompt_ids=ids, sampling_params=params)
         scores = output.extra_fields["prompt_logprobs"]  # the first one is of the second token
-        return round(sum(score for (score,) in scores[len(prompt_ids) - 1 : len(ids) - 1]), 3)
+        return [score for (score,) in scores[len(prompt_ids) - 1 : len(ids) - 1]]
 
     def _priority(self, plan: VisitPlan, early: int = 0) -> dict[str, int]:
         """The priority of a visit's requests, where the engine's queue heeds it (verl's option)."""
@@ -291,7 +293,9 @@ class _PromptVisit:
         )
         worth = make_worth(sage.patience, self.plan)
         visit, sessions = await run_visit(self.prompt, worker.schedule, self.plan.levels, writer, self._roll_out, worth)
-        missing = (self.reference,) if isinstance(self.reference, HintFailure) else ()
+        missing = [self.reference] if isinstance(self.reference, HintFailure) else []
+        if sage.distill_weight:
+            missing += await self._teach(visit.kinds, sessions)
         visit = replace(visit, failures=(*visit.failures, *missing), dispatched=self.plan.step)
         plain = worker._encode(self.messages) if sage.measure_reliance or sage.train_on == "plain" else []
         if sage.measure_reliance:
@@ -313,9 +317,29 @@ class _PromptVisit:
         groups = [list(group.rollouts) for group in visit.groups]
         for i, score in zip(places, scores, strict=True):
             number, place = visit.rows[i]
-            groups[number][place] = replace(groups[number][place], plain_logprob=score)
+            plain_logprob = None if score is None else round(sum(score), 3)
+            groups[number][place] = replace(groups[number][place], plain_logprob=plain_logprob)
         scored = (replace(group, rollouts=tuple(rows)) for group, rows in zip(visit.groups, groups, strict=True))
         return replace(visit, groups=tuple(scored))
+
+    async def _teach(self, kinds: Sequence[str], sessions: Sequence[Session]) -> list[HintFailure]:
+        """Give each row ``teacher_log_probs``: its tokens' where the prompt shows the solution; NaN: no teacher.
+
+        Returns:
+            Why rows without a hint have no teacher; empty if all have.
+        """
+        solution = (self.prompt.solution or "").strip()
+        prompt = self.worker._encode(self._hinted(solution)) if solution else []
+
+        async def score(kind: str, session: Session) -> bool:
+            ids = session[0][-1].response_ids
+            found = await self.worker._score(prompt, ids) if solution and kind == "plain" else None
+            session[1]["teacher_log_probs"] = torch.tensor(found or [math.nan] * len(ids))
+            return kind == "plain" and found is None
+
+        if any(await asyncio.gather(*map(score, kinds, sessions))):
+            return [HintFailure.SOLUTION_TOO_LONG if solution else HintFailure.NO_SOLUTION]
+        return []
 
     async def _ask(self, level: int, attempt: int) -> Reply | HintFailure:
         return await self.worker._ask(self.prompt, self.plan, self.trajectory["step"], level, attempt)

@@ -1,6 +1,6 @@
-"""Group advantages (SAGE Eq. 2), joined by uid.
+"""Group advantages (SAGE Eq. 2), joined by uid, and what self-distillation adds to them.
 
-Shape suffix: N rollouts, in any order.
+Shape suffixes: N rollouts, in any order; T tokens.
 """
 
 from __future__ import annotations
@@ -43,3 +43,33 @@ def group_advantages(
         (len(groups),), torch.inf
     ).scatter_reduce(0, group_N, rewards, "amin")
     return centered_N.masked_fill(equal[group_N], 0.0).to(rewards_N.dtype)
+
+
+def distilled_advantages(
+    advantages_NT: torch.Tensor,
+    old_NT: torch.Tensor,
+    teacher_NT: torch.Tensor,
+    mask_NT: torch.Tensor,
+    weight: float,
+    reward_weight: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Self-distillation (OPSD, arXiv 2601.18734): the policy that has seen the reference solution s teaches itself.
+
+    A token's advantage A becomes ``reward_weight`` A + ``weight`` (log pi(token | x, s) - log pi_old(token | x)). With
+    ``reward_weight`` 0 the first update follows the gradient of KL(pi(. | x) || pi(. | x, s)) by the sampled tokens.
+
+    Args:
+        advantages_NT: (N, T).
+        old_NT: log pi_old(token | x), in nats, (N, T).
+        teacher_NT: log pi(token | x, s), in nats; NaN on rows without a teacher, which keep A alone, (N, T).
+        mask_NT: which tokens count, boolean, (N, T).
+        weight: of self-distillation.
+        reward_weight: of A on rows with a teacher.
+
+    Returns:
+        The advantages; the difference of the log-probs, 0 without a teacher; which tokens have one. All (N, T).
+    """
+    taught_NT = mask_NT & ~teacher_NT.isnan()
+    gap_NT = torch.where(taught_NT, teacher_NT - old_NT, 0.0)
+    scale_NT = torch.where(taught_NT, reward_weight, 1.0)
+    return scale_NT * advantages_NT + weight * gap_NT, gap_NT, taught_NT

@@ -46,6 +46,8 @@ METHODS = {
     "pope": Method(("method=pope",), "POPE"),
     "questa": Method(("method=questa",), "QuestA"),
     "adaprefix": Method(("method=adaprefix",), "AdaPrefix-GRPO"),
+    "opsd": Method(("method=opsd",), "OPSD"),
+    "grpo-opsd": Method(("method=opsd", "sage.distill_weight=0.1", "sage.reward_weight=1"), "GRPO + OPSD"),
     "dr-grpo": Method(("method=grpo", "algorithm.norm_adv_by_std_in_grpo=false"), "Dr. GRPO"),
     "grpo-verl": Method(("method=grpo", "algorithm.adv_estimator=grpo"), "GRPO with verl's std"),
     "sage-async": Method(("method=sage", "+asynchronous=colocate"), "SAGE, asynchronous"),

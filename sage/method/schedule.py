@@ -284,8 +284,8 @@ class Bha(Fixed):
 class Pope(Sage):
     """POPE (arXiv 2601.18779): prompts that fail without a hint are trained on with and without one of level 1.
 
-    A visit is without hints with probability ``plain``, drawn anew for each; else a failed group is followed by a hinted
-    one, which takes its place.
+    A visit is without hints with probability ``plain``, drawn anew for each; else a failed group is followed by a
+    hinted one, which takes its place.
     """
 
     plain: float = 0.5

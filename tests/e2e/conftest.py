@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from sage.method.records import Action, Visit
@@ -47,6 +49,15 @@ class Run:
 def visits_of(run: Run, step: int) -> dict[str, Visit]:
     """The visits of a step, by uid."""
     return {line["uid"]: Visit.from_json(json.dumps(line)) for line in run.history if line["step"] == step}
+
+
+def groups(run: Run, step: int) -> dict[str, list[dict]]:
+    """verl's dump of what was trained on, by uid."""
+    found = defaultdict(list)
+    for row in run.dump("rollouts", step):
+        if not row["uid"].startswith("pad"):
+            found[row["uid"].split("_")[0]].append(row)
+    return found
 
 
 def train(folder: Path, data: Path, *overrides: str, **variables: str) -> Run:
@@ -120,3 +131,9 @@ def small_data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     build(folder, seed=0, train={"easy": 8, "medium": 8, "hard": 32}, test=4)
     return folder
+
+
+@pytest.fixture(scope="session")
+def rows(small_data: Path) -> dict[str, dict]:
+    """Its training rows, by prompt id."""
+    return {r["prompt_id"]: r for r in pq.read_table(small_data / "train.parquet").to_pylist()}

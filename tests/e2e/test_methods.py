@@ -1,7 +1,7 @@
 """The rest of the method family, each in a short real run: what is rolled out, trained on and remembered."""
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,14 +11,9 @@ import torch
 from sage.method.schedule import Grpo, SageCalibrated, ScafGrpo
 from sage.toy.embedded.tasks import PROMPTS
 from sage.toy.opchain.task import is_correct
-from tests.e2e.conftest import ROOT, Run, check_memory, train, train_in_two, visits_of
+from tests.e2e.conftest import ROOT, Run, check_memory, groups, train, train_in_two, visits_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
-
-
-@pytest.fixture(scope="module")
-def rows(small_data):
-    return {r["prompt_id"]: r for r in pq.read_table(small_data / "train.parquet").to_pylist()}
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +28,6 @@ def hint_file(tmp_path_factory, rows):
                     line = {"prompt_id": prompt_id, "level": level, "draw": draw, "hint": hint + " " * draw}
                     file.write(json.dumps(line) + "\n")
     return path
-
-
-def groups(run: Run, step: int) -> dict[str, list[dict]]:
-    """verl's dump of what was trained on, by uid."""
-    found = defaultdict(list)
-    for row in run.dump("rollouts", step):
-        if not row["uid"].startswith("pad"):
-            found[row["uid"].split("_")[0]].append(row)
-    return found
 
 
 def test_luffy_puts_the_reference_into_every_group_and_trains_on_it(tmp_path, small_data, rows):

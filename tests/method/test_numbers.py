@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from sage.method.advantage import group_advantages
+from sage.method.advantage import distilled_advantages, group_advantages
 from sage.method.gate import advantage_energy, expected_centered_energy, gate_probability
 
 
@@ -75,3 +75,36 @@ def test_a_group_of_equal_rewards_has_exactly_zero_advantage():
 def test_advantages_reject_other_lengths():
     with pytest.raises(ValueError, match="3 rewards but 2"):
         group_advantages(torch.zeros(3), [1, 2])
+
+
+def test_self_distillation_by_hand():
+    """Two rows of two tokens, the second row without a teacher; the first row's last token is padding."""
+    advantages = torch.tensor([[0.5, 0.0], [-1.0, -1.0]])
+    old = torch.tensor([[0.5, 1.0], [0.25, 0.25]]).log()
+    teacher = torch.tensor([[0.25, 1.0], [torch.nan, torch.nan]]).log()
+    mask = torch.tensor([[True, False], [True, True]])
+    new, gap, taught = distilled_advantages(advantages, old, teacher, mask, weight=2.0, reward_weight=0.5)
+    two = torch.tensor(2.0).log().item()
+    assert new.tolist() == [[pytest.approx(0.25 - 2 * two), 0.0], [-1.0, -1.0]]
+    assert gap.tolist() == [[pytest.approx(-two), 0.0], [0.0, 0.0]]
+    assert taught.tolist() == [[True, False], [False, False]]
+
+
+def test_self_distillation_follows_the_gradient_of_the_divergence():
+    """One token of three: the expected policy gradient is minus that of KL(student || teacher)."""
+    logits = torch.tensor([0.3, -0.2, 0.9], dtype=torch.float64, requires_grad=True)
+    teacher = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).log()
+    student = logits.log_softmax(0)
+    wanted = torch.autograd.grad((student.exp() * (student - teacher)).sum(), logits, retain_graph=True)[0]
+    old = student.detach()
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    new, _, _ = distilled_advantages(torch.ones(1, 3, dtype=torch.float64), old[None], teacher[None], mask, 1.0, 0.0)
+    loss = -(old.exp() * (student - old).exp() * new[0]).sum()  # of the expectation over the sampled token
+    assert torch.autograd.grad(loss, logits)[0].tolist() == pytest.approx(wanted.tolist())
+
+
+def test_without_a_teacher_self_distillation_changes_nothing():
+    advantages = torch.randn(3, 4)
+    nan = torch.full((3, 4), torch.nan)
+    new, _, _ = distilled_advantages(advantages, torch.zeros(3, 4), nan, torch.ones(3, 4).bool(), 1.0, 0.0)
+    assert torch.equal(new, advantages)

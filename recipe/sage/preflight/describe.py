@@ -31,6 +31,7 @@ def why_not_skip(config: DictConfig) -> str | None:
         )
         != "none",
         "distillation.enabled=true": config.distillation.enabled,
+        f"sage.distill_weight={config.sage.distill_weight}": config.sage.distill_weight > 0,
         "algorithm.rollout_correction": bool(correction.get("rollout_is") or correction.get("rollout_rs")),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)

@@ -223,6 +223,11 @@ RULES = (
         lambda r: (r.sage.make_schedule().references > 0) == (r["actor.policy_loss.loss_mode"] == "luffy"),
         "does not go with <actor.policy_loss.loss_mode>: use luffy in both or neither",
     ),
+    Rule(
+        "sage.distill_weight",
+        lambda r: not r.sage.distill_weight or (r["rollout.temperature"], r["rollout.top_p"]) == (1, 1),
+        "compares probabilities at temperature 1: set <rollout.temperature> and <rollout.top_p> to 1",
+    ),
     # Names that verl would look up only after the models are loaded, and choices that the recipe cannot honour
     Rule(
         "algorithm.adv_estimator",
