@@ -6,7 +6,7 @@
 
 The steps are read from verl's file logger (VERL_FILE_LOGGER_PATH, or metrics*.jsonl in the followed folder). On a
 terminal the metrics are shown with their course, elsewhere as one line a step. A command that writes nothing to its log
-for --silence seconds is stopped: a vLLM worker that dies during weight sync would otherwise hang it. Exits with the
+for --silence seconds is stopped, should the run not notice by itself that it hangs (sage.stall_limit). Exits with the
 command's status. Ctrl-C, SIGTERM, a closed terminal (but for nohup) and the end of what started this end a command;
 Ctrl-C ends only the view of a followed run.
 """
@@ -140,7 +140,7 @@ def main() -> int:
     parser.add_argument("--follow", type=Path, metavar="FOLDER", help="show the run of this folder")
     parser.add_argument("--steps", type=int, help="steps of the whole run")
     parser.add_argument("--log", type=Path)
-    parser.add_argument("--silence", type=float, default=300.0, help="stop after this many seconds without output")
+    parser.add_argument("--silence", type=float, default=1800.0, help="stop after this many seconds without output")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
