@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 
 from sage.grading.verifier import load_verifier
 from sage.hints.catalogue import load_hint_source
+from sage.hints.endpoint import is_endpoint
 from sage.hints.prompts import PromptTemplates
 from sage.hints.sources import HintSettings, HintSource
 from sage.hints.writer import HintRules
@@ -37,7 +38,11 @@ class SageConfig(BaseModel):
     hint_temperature: NotNegative
     hint_top_p: PartOfOne
     hint_max_tokens: Count
-    """Longest answer to a hint request, in tokens."""
+    """Longest answer to a hint request, in tokens, reasoning aside."""
+    hint_thinking_tokens: Whole
+    """Room for reasoning before that answer, in tokens."""
+    hint_template_kwargs: dict[str, Any]
+    """Switches of the chat template for requests to the policy, laid over those of its rollouts."""
     hint_retries: Whole
     """Further requests in a visit, when a hint cannot be used; each is a new draw."""
     leak: Literal["refuse", "redact"]
@@ -111,6 +116,10 @@ class SageConfig(BaseModel):
             f"sage.hint_retries={self.hint_retries} cannot help at sage.hint_temperature=0, where every retry repeats "
             "the first answer; raise the temperature or set sage.hint_retries=0": not self.hint_temperature
             and self.hint_retries > 0,
+            f"sage.hint_template_kwargs has no effect on sage.hint_source={self.hint_source}, whose hints the policy "
+            "does not write: leave it out": self.hint_template_kwargs
+            and self.uses_hints
+            and (load_hint_source(self.hint_source).verbatim or is_endpoint(self.hint_source)),
             f"sage.train_on=plain does not go with sage.schedule={self.schedule}, {hinted_only}": schedule.scaffolds
             and self.train_on == "plain",
         }
@@ -121,6 +130,11 @@ class SageConfig(BaseModel):
     @property
     def uses_hints(self) -> bool:
         return self.make_schedule().uses_hints
+
+    @property
+    def hint_answer_tokens(self) -> int:
+        """Longest answer to a hint request, in tokens, with its reasoning."""
+        return self.hint_thinking_tokens + self.hint_max_tokens
 
     @property
     def needs_solutions(self) -> bool:
@@ -140,7 +154,7 @@ class SageConfig(BaseModel):
             schema=self.hint_schema,
             temperature=self.hint_temperature,
             top_p=self.hint_top_p,
-            max_tokens=self.hint_max_tokens,
+            max_tokens=self.hint_answer_tokens,
             prompts=PromptTemplates.load(self.prompts),
         )
 

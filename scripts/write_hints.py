@@ -32,6 +32,7 @@ from sage.hints.sources import Reply
 from sage.hints.structure import BACKEND, AnswerFormat, json_schema
 from sage.hints.writer import HintRules
 from sage.method.records import HintFailure, Prompt
+from sage.support.arguments import at_least
 from sage.support.engine import (
     CPU_DEFAULTS,
     add_template_options,
@@ -44,7 +45,10 @@ from sage.support.engine import (
 )
 from sage.support.model import ChatTemplate, find_model, identify
 
-FIXED = ("request", "free_text", "prompts", "temperature", "top_p", "max_tokens", "retries", "leak", "verifier", "seed")
+FIXED = (
+    "request", "free_text", "prompts", "temperature", "top_p", "max_tokens", "thinking_tokens", "retries", "leak",
+    "verifier", "seed",
+)  # fmt: skip
 """Options on which the hints of a file depend, beside the model; it may get more prompts, draws and levels."""
 
 
@@ -101,23 +105,24 @@ def ask_vllm(args: argparse.Namespace, templates: PromptTemplates, model: LocalM
     if model.commit:
         options |= {"revision": model.commit, "tokenizer_revision": model.commit}
     engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=args.model, **options))
-    limit = engine.model_config.max_model_len
+    limit, longest = engine.model_config.max_model_len, args.max_tokens + args.thinking_tokens
     form = None
     if args.request == "json" and not args.free_text and options["structured_outputs_config"].get("backend") == BACKEND:
-        form = AnswerFormat.of(args.max_level, args.max_tokens, model.template.tokenizer.get_vocab(), options)
+        vocabulary = model.template.tokenizer.get_vocab()
+        form = AnswerFormat.of(args.max_level, args.max_tokens, vocabulary, options, args.thinking_tokens)
     print("The engine is held to the format of the answers." if form else "Answers are read as free text.")
 
     async def ask(prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:
         messages = templates.hint_request(prompt.problem, prompt.solution or "", level)
         ids = model.template.encode(messages)
-        if len(ids) + args.max_tokens > limit:
+        if len(ids) + longest > limit:
             return HintFailure.SOLUTION_TOO_LONG
         opened = opened_thoughts(model.template.tokenizer.decode(ids[-TEMPLATE_END:]))
         pattern = form.pattern(messages, len(ids), opened) if form else None
         sampling = SamplingParams(
             temperature=args.temperature,
             top_p=args.top_p,
-            max_tokens=args.max_tokens,
+            max_tokens=longest,
             seed=seed,
             output_kind=RequestOutputKind.FINAL_ONLY,
             structured_outputs=StructuredOutputsParams(regex=pattern) if pattern else None,
@@ -138,7 +143,8 @@ def ask_endpoint(args: argparse.Namespace, templates: PromptTemplates) -> AskAny
 
     async def ask(prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:
         messages = templates.hint_request(prompt.problem, prompt.solution or "", level)
-        return await endpoint.ask(messages, args.temperature, args.top_p, args.max_tokens, seed, schema)
+        longest = args.max_tokens + args.thinking_tokens
+        return await endpoint.ask(messages, args.temperature, args.top_p, longest, seed, schema)
 
     return ask
 
@@ -190,6 +196,9 @@ def main() -> int:
     parser.add_argument("--temperature", type=temperature, default=1.0)
     parser.add_argument("--top-p", type=top_p, default=1.0)
     parser.add_argument("--max-tokens", type=at_least_one, default=1024)
+    parser.add_argument(
+        "--thinking-tokens", type=at_least(0), default=0, help="for reasoning before the answer, on top of --max-tokens"
+    )
     add_template_options(parser)
     parser.add_argument(
         "--retries", type=int, default=1, help="further requests for a prompt and draw, when a hint cannot be used"

@@ -219,7 +219,7 @@ def describe_time(
         prompts=data.train_batch_size,
         prompt_tokens=rollout.prompt_length / PROMPT_SHARE,
         response_limit=rollout.response_length,
-        hint_tokens=sage.hint_max_tokens / 2 if written else 0,
+        hint_tokens=sage.hint_answer_tokens / 2 if written else 0,
         steps=steps,
         tests=checkpoints(steps, trainer.test_freq) + trainer.val_before_train,
         test_rollouts=sum(pq.read_metadata(file).num_rows for file in validation_files(config)) * rollout.val_kwargs.n,

@@ -58,7 +58,7 @@ class Policy:
         sage: its settings of the method.
         client: verl's, of the engines.
         tokenizer: the policy's.
-        encode: token ids of messages.
+        encode: token ids of a request's messages.
         model_length: longest prompt and answer together, in tokens.
         engine_params: sampling parameters of all requests to this engine.
     """
@@ -78,12 +78,14 @@ class Policy:
         self.format: AnswerFormat | None = None
         if why_free_text(config, sage) is None:
             tokens, options = sage.hint_max_tokens, engine_options(config)
-            self.format = AnswerFormat.of(sage.max_level, tokens, tokenizer.get_vocab(), options)
+            vocabulary = tokenizer.get_vocab()
+            self.format = AnswerFormat.of(sage.max_level, tokens, vocabulary, options, sage.hint_thinking_tokens)
 
     async def ask(self, messages: Sequence[dict[str, str]], seed: int, **options: Any) -> Reply | HintFailure:
         """The answer to one request; ``options`` go to the engine's server."""
         sage, ids = self.sage, self.encode(messages)
-        if len(ids) + sage.hint_max_tokens > self.model_length:
+        limit = sage.hint_answer_tokens
+        if len(ids) + limit > self.model_length:
             return HintFailure.SOLUTION_TOO_LONG
         opened = opened_thoughts(self.tokenizer.decode(ids[-TEMPLATE_END:]))
         params = {
@@ -91,7 +93,7 @@ class Policy:
             "top_p": sage.hint_top_p,
             "top_k": -1,
             "repetition_penalty": 1.0,
-            "max_tokens": sage.hint_max_tokens,
+            "max_tokens": limit,
             "seed": seed,
             "logprobs": False,
             **self.engine_params,
@@ -104,7 +106,7 @@ class Policy:
         output = await self._generate(ids, params, options)
         written = output.token_ids
         # verl's vLLM server calls both ends of an answer "completed"
-        cut = len(written) >= sage.hint_max_tokens and written[-1] != self.tokenizer.eos_token_id
+        cut = len(written) >= limit and written[-1] != self.tokenizer.eos_token_id
         text = opened + self.tokenizer.decode(written, skip_special_tokens=True)
         return Reply(text, len(written), time.perf_counter() - begin, cut)
 

@@ -16,12 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import AutoConfig
 
 from recipe.sage.command_line import accept_arguments
-from recipe.sage.encoding import encode_messages, encode_reference
+from recipe.sage.encoding import encode_messages, encode_reference, request_options, rollout_options
 from recipe.sage.preflight import check_run
 from recipe.sage.preflight.opening import open_model, training_files
 from sage.hints.prompts import PromptTemplates
+from sage.hints.reply import opened_thoughts
 from sage.method.records import Prompt
 
+SWITCH = "enable_thinking"
+"""Of the templates of hybrid models, which reason unless it is false."""
 EXAMPLE = "(the hint)"
 """Stands for a hint that is not known before the run; of a hint file, a prompt's longest one is shown."""
 
@@ -33,7 +36,8 @@ class Preview:
         self.sage, _ = check_run(config)
         self.tokenizer = open_model(config)
         self.templates = PromptTemplates.load(self.sage.prompts)
-        self.template_kwargs = dict(config.data.get("apply_chat_template_kwargs", {}))
+        rollouts, requests = rollout_options(config), request_options(config, self.sage)
+        self.options = {"plain": rollouts, "hinted": rollouts, "hint request": requests}
         rollout = config.actor_rollout_ref.rollout
         self.prompt_length, self.response_length = rollout.prompt_length, rollout.response_length
         self.references = self.sage.make_schedule(rollout.n).references
@@ -44,21 +48,44 @@ class Preview:
         )
         self.hints = self.sage.open_hint_source()
 
-    def render(self, messages: Sequence[dict[str, str]]) -> str:
-        """The text that the model reads."""
+    def render(self, kind: str, messages: Sequence[dict[str, str]]) -> str:
+        """The text that the model reads in a context of this kind."""
         text = self.tokenizer.apply_chat_template(
-            list(messages), add_generation_prompt=True, tokenize=False, **self.template_kwargs
+            list(messages), add_generation_prompt=True, tokenize=False, **self.options[kind]
         )
         assert isinstance(text, str)
         return text
 
-    def length(self, messages: Sequence[dict[str, str]]) -> int:
+    def length(self, kind: str, messages: Sequence[dict[str, str]]) -> int:
         """Tokens of the rendered messages."""
-        return len(encode_messages(self.tokenizer, messages, self.template_kwargs))
+        return len(encode_messages(self.tokenizer, messages, self.options[kind]))
+
+    def templates_in_words(self, row: dict[str, Any]) -> str:
+        """What the chat template gets for rollouts and for hint requests, and whether it opens a reasoning block."""
+        contexts, lines = self.contexts(row), ["== chat template"]
+        room = self.sage.hint_thinking_tokens
+        advice = {
+            "plain": "that counts to the response, within data.max_response_length",
+            "hint request": f"there is room for {room} tokens of it (sage.hint_thinking_tokens)"
+            if room
+            else "it shares sage.hint_max_tokens with the answer: set sage.hint_thinking_tokens, or switch it off by "
+            "sage.hint_template_kwargs",
+        }
+        for kind, name in (("plain", "rollouts"), ("hint request", "hint requests")):
+            if kind not in contexts:
+                continue
+            switches = ", ".join(f"{key}={value}" for key, value in self.options[kind].items()) or "no switches"
+            lines.append(f"-- {name}: {switches}")
+            template = self.tokenizer.get_chat_template(self.options[kind].get("chat_template"))
+            if opened := opened_thoughts(self.render(kind, contexts[kind])):
+                lines.append(f"   WARNING: it opens a reasoning block ({opened}): {advice[kind]}")
+            elif SWITCH in template and SWITCH not in self.options[kind]:
+                lines.append(f"   WARNING: {SWITCH} is not set, so the model may reason: {advice[kind]}")
+        return "\n".join(lines)
 
     def lengths(self, row: dict[str, Any]) -> dict[str, int]:
         """Tokens of each context of a row, and of its reference solution where the method trains on it."""
-        found = {kind: self.length(messages) for kind, messages in self.contexts(row).items()}
+        found = {kind: self.length(kind, messages) for kind, messages in self.contexts(row).items()}
         if self.references and (ids := encode_reference(self.tokenizer, row)) is not None:
             found["reference"] = len(ids)
         return found
@@ -78,7 +105,7 @@ class Preview:
     def limit(self, kind: str) -> int:
         """Longest context of a kind, in tokens."""
         limits = {
-            "hint request": self.model_length - self.sage.hint_max_tokens,
+            "hint request": self.model_length - self.sage.hint_answer_tokens,
             "reference": self.response_length,
         }
         return limits.get(kind, self.prompt_length)
@@ -87,8 +114,8 @@ class Preview:
         """A row's contexts as text."""
         parts = [f"== {row['prompt_id']}"]
         for kind, messages in self.contexts(row).items():
-            parts.append(f"-- {kind}: {self.length(messages)} of at most {self.limit(kind)} tokens")
-            parts.append(self.render(messages))
+            parts.append(f"-- {kind}: {self.length(kind, messages)} of at most {self.limit(kind)} tokens")
+            parts.append(self.render(kind, messages))
         return "\n".join(parts)
 
     def count(self, rows: Sequence[dict[str, Any]]) -> str:
@@ -125,6 +152,7 @@ def main(config: DictConfig) -> None:
     for file in training_files(config):
         columns = [name for name in pq.read_schema(file).names if name in wanted]
         rows += pq.read_table(file, columns=columns).to_pylist()
+    print(preview.templates_in_words(next((row for row in rows if row["solution"]), rows[0])))
     for row in rows[: OmegaConf.select(config, "preview.rows", default=2)]:
         print(preview.show(row))
     print(preview.count(rows))

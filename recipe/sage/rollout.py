@@ -14,7 +14,7 @@ import logging
 import math
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from uuid import uuid4
 
@@ -31,7 +31,7 @@ from verl.workers.rollout.replica import TokenOutput
 
 from recipe.sage import watch
 from recipe.sage.channel import publish
-from recipe.sage.encoding import encode_messages, encode_reference
+from recipe.sage.encoding import encode_messages, encode_reference, request_options, rollout_options
 from recipe.sage.hint_requests import Policy
 from recipe.sage.preflight import read_config
 from sage.grading.verifier import load_verifier
@@ -112,7 +112,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             self.sage,
             self.llm_client,
             self.tokenizer,
-            self._encode,
+            partial(encode_messages, self.tokenizer, options=request_options(self.config, self.sage)),
             model_length,
             self._engine_params,
         )
@@ -250,7 +250,7 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         return {"priority": plan.priority(early)} if self.rollout_config.scheduling_policy == "priority" else {}
 
     def _encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        return encode_messages(self.tokenizer, messages, self.config.data.get("apply_chat_template_kwargs", {}))
+        return encode_messages(self.tokenizer, messages, rollout_options(self.config))
 
     async def _ask(self, prompt: Prompt, plan: VisitPlan, step: int, level: int, attempt: int) -> Reply | HintFailure:
         """One hint request, with sampling parameters and a seed of its own (never the validation ones)."""

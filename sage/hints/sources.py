@@ -39,6 +39,7 @@ class HintSettings:
     temperature: float
     top_p: float
     max_tokens: int
+    """Of an answer, with its reasoning."""
     prompts: PromptTemplates
 
 

@@ -30,7 +30,9 @@ _FIRST = r'(?:[^"\\\s\x00-\x1f\x7f]|\\[\\"])'
 _NEXT = r'(?:[^"\\\x00-\x1f\x7f]|\\[\\"]|(?:\\n){1,2}(?:[^a-z"\\\x00-\x1f\x7f]|\\[\\"]))'
 
 
-def answer_pattern(levels: int, tokens: int, characters: float, thoughts: str = "", opened: bool = False) -> str | None:
+def answer_pattern(
+    levels: int, tokens: int, characters: float, thoughts: str = "", opened: bool = False, thinking: int = 0
+) -> str | None:
     """A regular expression for the whole answer, in the syntax of Python, Rust and JSON Schema alike.
 
     Args:
@@ -39,6 +41,8 @@ def answer_pattern(levels: int, tokens: int, characters: float, thoughts: str = 
         characters: characters a token, of the request that is answered.
         thoughts: the tag with which the model begins its reasoning, such as ``<think>``; empty for none.
         opened: whether the prompt has written this tag, so that reasoning must come; else it may.
+        thinking: tokens for reasoning beyond that limit. It then takes nothing of the texts' room and ends by itself:
+            a bound of so many characters would cost the engine milliseconds a token.
 
     Returns:
         The expression, or None where the limit leaves no room for a text of each level.
@@ -47,9 +51,10 @@ def answer_pattern(levels: int, tokens: int, characters: float, thoughts: str = 
     before = ""
     if thoughts:
         begin, end = thoughts[0], f"{thoughts[0]}/{thoughts[1:]}"
-        inner = rf"(?:[^{re.escape(begin)}]|{re.escape(begin)}[^/]){{0,{room // 2}}}{re.escape(end)}[ \n]{{0,3}}"
+        bound = "*" if thinking else f"{{0,{room // 2}}}"
+        inner = rf"(?:[^{re.escape(begin)}]|{re.escape(begin)}[^/]){bound}{re.escape(end)}[ \n]{{0,3}}"
         before = inner if opened else f"(?:{re.escape(thoughts)}{inner})?"
-        room -= room // 2 + len(thoughts) + len(end)
+        room -= 0 if thinking else room // 2 + len(thoughts) + len(end)
     room -= sum(len(f'"level_{level}":"",') for level in range(1, levels + 1)) + 1
     total = sum(SHARES[level] for level in range(1, levels + 1))
     lengths = {level: room * SHARES[level] // total for level in range(1, levels + 1)}
@@ -69,16 +74,20 @@ class AnswerFormat:
     """Limit of an answer."""
     thoughts: str = ""
     """The tag with which the model may begin its reasoning where the prompt has not; empty for none."""
+    thinking: int = 0
+    """Tokens for reasoning beyond that limit."""
     engine_waits: bool = False
     """Whether the engine knows the model's reasoning and holds to the format only what comes after it."""
 
     @classmethod
-    def of(cls, levels: int, tokens: int, vocabulary: Collection[str], engine: Mapping[str, Any]) -> AnswerFormat:
+    def of(
+        cls, levels: int, tokens: int, vocabulary: Collection[str], engine: Mapping[str, Any], thinking: int = 0
+    ) -> AnswerFormat:
         """The format for a model with these tokens, in an engine with these options."""
         thoughts = THOUGHTS if THOUGHTS in vocabulary else ""
         own = engine.get("structured_outputs_config") or {}
         waits = bool(engine.get("reasoning_parser") or own.get("reasoning_parser"))
-        return cls(levels, tokens, thoughts, waits)
+        return cls(levels, tokens, thoughts, thinking, waits)
 
     def pattern(self, messages: Sequence[Mapping[str, str]], prompt_tokens: int, opened: str) -> str | None:
         """`answer_pattern` for a request.
@@ -90,7 +99,8 @@ class AnswerFormat:
         """
         characters = sum(len(message["content"]) for message in messages) / prompt_tokens
         thoughts = "" if self.engine_waits else opened or self.thoughts
-        return answer_pattern(self.levels, self.tokens, characters, thoughts, bool(thoughts and opened))
+        opened_here = bool(thoughts and opened)
+        return answer_pattern(self.levels, self.tokens, characters, thoughts, opened_here, self.thinking)
 
 
 def json_schema(levels: int) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def step_tokens(sage: SageConfig, prompts: int, group: int, response_length: int
     return Tokens(
         trained=prompts * group * response_length,
         generated=prompts * sum(schedule.rollouts(level) for level in plan) * response_length,
-        hints=prompts * requests * sage.hint_max_tokens,
+        hints=prompts * requests * sage.hint_answer_tokens,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -138,6 +139,11 @@ def _digests(files: Sequence[Path]) -> str:
         return digest("".join(pool.map(one, files)).encode())
 
 
+def unused_options(template: str, options: Iterable[str]) -> list[str]:
+    """Those options that a chat template does not use."""
+    return [name for name in options if name not in ARGUMENTS and not re.search(rf"\b{re.escape(name)}\b", template)]
+
+
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
@@ -176,7 +182,7 @@ class ChatTemplate:
             _ = template.text
         except (ValueError, NotImplementedError) as error:
             raise ValueError(f"{model}: its tokenizer has no chat template; use a chat model") from error
-        if unused := [name for name in options if name not in template.text and name not in ARGUMENTS]:
+        if unused := unused_options(template.text, options):
             logger.warning("%s: its chat template does not use %s", model, ", ".join(unused))
         return template
 

@@ -42,6 +42,8 @@ def wanted(kind: Any) -> str:
         return " or ".join(map(wanted, arguments))
     if origin is list:
         return f"a list, each item {wanted(*arguments)}"
+    if origin is dict:
+        return "a mapping of names to values"
     return _KINDS[kind]
 
 

@@ -139,6 +139,10 @@ def test_the_engine_is_told_what_the_model_and_the_prompt_ask_for():
     for engine in ({"reasoning_parser": "qwen3"}, {"structured_outputs_config": {"reasoning_parser": "qwen3"}}):
         waits = AnswerFormat.of(3, 200, ["<think>"], engine)
         assert waits.pattern(request, 40, "<think>") == answer_pattern(3, 200, 3.0)
+    roomy = AnswerFormat.of(3, 200, ["<think>"], {}, thinking=4000).pattern(request, 40, "<think>")
+    answer = "{" + ", ".join(f'"level_{level}": "Take the factors."' for level in LEVELS) + "}"
+    assert roomy.endswith(answer_pattern(3, 200, 3.0)), "reasoning takes nothing of the texts' room"
+    assert re.fullmatch(roomy, "a < b, then " * 800 + "</think>\n\n" + answer) and not re.fullmatch(roomy, answer)
 
 
 @pytest.mark.parametrize("thoughts, opened", [("", False), ("<think>", False), ("<think>", True), ("[THINK]", True)])

@@ -8,10 +8,12 @@ import pytest
 from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient, LLMServerClient
 
 from recipe.sage import hint_requests
+from recipe.sage.encoding import request_options, rollout_options
 from recipe.sage.hint_requests import Policy, why_free_text
 from recipe.sage.preflight import check_run, read_config
 from recipe.sage.preflight.describe import describe_run
 from sage.hints.parsing import parse_hints
+from sage.method.records import HintFailure
 from sage.toy.embedded.tokenizer import build_tokenizer
 from tests.recipe.launching import composed
 
@@ -78,6 +80,31 @@ def test_the_engine_is_held_to_a_format_that_the_answer_has(config):
     client = Client(ANSWER)
     ask(config(*JSON, "sage.hint_schema=false"), client)
     assert "structured_outputs" not in client.seen[0][1]
+
+
+def test_reasoning_before_the_answer_has_tokens_of_its_own(config):
+    client = Client(ANSWER)
+    thinking = (*JSON, "sage.hint_thinking_tokens=40")
+    assert not ask(config(*thinking), client).cut, "its 44 tokens are more than one part of the limit, not all of it"
+    assert client.seen[0][1]["max_tokens"] == 100
+    limit = len(build_tokenizer().encode(ANSWER, add_special_tokens=False))
+    assert ask(config(*JSON, f"sage.hint_max_tokens={limit}"), Client(ANSWER)).cut
+    run = config(*thinking)
+    assert "40 tokens for reasoning before 60 of answer" in describe_run(run, *check_run(run))
+    assert ask(config(*JSON, "sage.hint_thinking_tokens=90"), Client()) is HintFailure.SOLUTION_TOO_LONG
+    check_run(config(*JSON, "data.max_prompt_length=90", "sage.hint_thinking_tokens=80"))  # it never enters a prompt
+    with pytest.raises(ValueError, match=r"hint_thinking_tokens=100 and sage.hint_max_tokens=60 leave no room"):
+        check_run(config(*JSON, "sage.hint_thinking_tokens=100"))
+
+
+def test_hint_requests_have_switches_of_their_own(config):
+    rollouts = [f"+data.apply_chat_template_kwargs.{switch}" for switch in ("a=1", "b=2")]
+    run = config(*rollouts, "+sage.hint_template_kwargs.b=3")
+    assert request_options(run, read_config(run)) == {"a": 1, "b": 3} and rollout_options(run) == {"a": 1, "b": 2}
+    with pytest.raises(ValueError, match="whose hints the policy does not write: leave it out"):
+        check_run(config("+sage.hint_template_kwargs.b=3", "sage.hint_source=prefix"))
+    with pytest.raises(ValueError, match="hint_template_kwargs='on' must be a mapping of names to values"):
+        check_run(config("sage.hint_template_kwargs=on"))
 
 
 def test_an_interrupted_answer_is_asked_for_anew_where_the_client_would_go_on_with_it(config, monkeypatch):

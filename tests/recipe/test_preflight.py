@@ -14,6 +14,7 @@ from recipe.sage.preflight import Refused, check_run, preflight
 from recipe.sage.preflight.opening import open_model, open_prompts
 from recipe.sage.preflight.rules import RULES, Run
 from recipe.sage.preflight.values import VALUES, full
+from recipe.sage.preview import Preview
 from sage.support.values import wanted
 from tests.recipe.launching import composed
 
@@ -183,6 +184,63 @@ def test_a_model_folder_that_lacks_something_is_named(without, message, run, tmp
         (tmp_path / "model" / name).unlink()
     with pytest.raises(ValueError, match=message):
         open_model(run(f"actor_rollout_ref.model.path={tmp_path}/model"))
+
+
+HYBRID = (
+    (MODEL / "chat_template.jinja")
+    .read_text()
+    .replace(
+        "{{ '<|assistant|>' }}",
+        "{{ '<|assistant|>' }}{% if enable_thinking is false %}{{ '<think></think>' }}"
+        "{% elif forced %}{{ '<think>' }}{% endif %}",
+    )
+)
+
+
+@pytest.fixture
+def hybrid(run, tmp_path):
+    """A run of a model whose template can open or close a reasoning block."""
+    shutil.copytree(MODEL, tmp_path / "model")
+    (tmp_path / "model/chat_template.jinja").write_text(HYBRID)
+
+    def changed(*switches):
+        config = run(f"actor_rollout_ref.model.path={tmp_path}/model")
+        OmegaConf.set_struct(config, False)
+        config.merge_with_dotlist(list(switches))
+        return config
+
+    return changed
+
+
+ROLLOUTS, REQUESTS = "data.apply_chat_template_kwargs", "sage.hint_template_kwargs"
+
+
+def test_a_switch_that_the_template_does_not_know_is_refused(hybrid):
+    open_model(hybrid(f"{ROLLOUTS}.enable_thinking=false", f"{REQUESTS}.enable_thinking=true"))
+    switches = (f"{ROLLOUTS}.enable_thinkin=false", f"{REQUESTS}.thinking=true", f"{REQUESTS}.tokenize=false")
+    with pytest.raises(ValueError) as refused:
+        open_model(hybrid(*switches))
+    first, second, third = str(refused.value).splitlines()
+    assert first.startswith(f"{ROLLOUTS}.enable_thinkin is no switch of the chat template of ")
+    assert second.startswith(f"{REQUESTS}.thinking is no switch")
+    assert third == f"{REQUESTS}.tokenize is set already and cannot be chosen"
+    with pytest.raises(Refused, match="enable_thinkin is no switch"):
+        preflight(hybrid(*switches), {})
+
+
+def test_the_preview_shows_both_templates_and_warns_of_reasoning(hybrid):
+    row = {"prompt_id": "1", "problem": "b8?", "solution": "b8", "prompt": [{"role": "user", "content": "b8?"}]}
+    preview = Preview(hybrid(f"{ROLLOUTS}.enable_thinking=false", f"{REQUESTS}.enable_thinking=true"))
+    assert preview.templates_in_words(row).splitlines() == [
+        "== chat template", "-- rollouts: enable_thinking=False", "-- hint requests: enable_thinking=True"
+    ]  # fmt: skip
+    shown = preview.show(row)
+    assert shown.count("<|assistant|><think></think>") == 2 and shown.count("<|assistant|>\n") == 1
+    unset = Preview(hybrid("sage.hint_thinking_tokens=20", f"{REQUESTS}.forced=true")).templates_in_words(row)
+    assert "rollouts: no switches\n   WARNING: enable_thinking is not set, so the model may reason: that" in unset
+    assert "WARNING: it opens a reasoning block (<think>): there is room for 20 tokens of it" in unset
+    both = Preview(hybrid(f"{ROLLOUTS}.forced=true")).templates_in_words(row)
+    assert both.count("WARNING: it opens") == 2 and "it shares sage.hint_max_tokens" in both
 
 
 def test_prompts_that_do_not_fit_are_refused_or_counted(run):

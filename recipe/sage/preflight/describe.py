@@ -47,7 +47,8 @@ def describe_run(config: DictConfig, sage: SageConfig, report: DataReport) -> st
         f"SAGE: schedule {sage.schedule}, levels 0..{sage.max_level if sage.uses_hints else 0}",
         f"  hints  {sage.hint_source if sage.uses_hints else 'none'}"
         + (f": {covered}" if covered else "")
-        + _format(config, sage),
+        + _format(config, sage)
+        + _thinking(sage),
         f"  data   {report.rows} prompts, {report.without_solution} of them without a solution (never hinted)",
         f"  step   {prompts} prompts x {rollout.n} rollouts = {prompts * rollout.n} rows, "
         f"{updates} updates of {actor.ppo_mini_batch_size} prompts ({actor.ppo_mini_batch_size * rollout.n} rows)",
@@ -63,6 +64,13 @@ def _format(config: DictConfig, sage: SageConfig) -> str:
         return ""
     reason = why_free_text(config, sage)
     return f", answers read as free text ({reason})" if reason else ", the engine held to the answers' format"
+
+
+def _thinking(sage: SageConfig) -> str:
+    """Room for reasoning in hint requests."""
+    if not sage.uses_hints or not sage.hint_thinking_tokens or load_hint_source(sage.hint_source).verbatim:
+        return ""
+    return f", {sage.hint_thinking_tokens} tokens for reasoning before {sage.hint_max_tokens} of answer"
 
 
 def _dead_groups(config: DictConfig, sage: SageConfig) -> str:

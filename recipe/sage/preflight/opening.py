@@ -15,18 +15,19 @@ from typing import Any
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from verl.trainer.ppo.reward import get_custom_reward_fn, resolve_reward_manager_cls
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import omega_conf_to_dataclass, validate_config
 from verl.utils.import_utils import import_external_libs
 from verl.utils.reward_score import get_default_compute_score
 
-from recipe.sage.encoding import encode_messages
+from recipe.sage.encoding import encode_messages, rollout_options
 from sage.config import SageConfig
 from sage.data.training import DataReport, check_training_files, check_validation_file
 from sage.method.schedule import Fixed
-from sage.support.model import find_model
+from sage.support.engine import RESERVED
+from sage.support.model import find_model, unused_options
 from sage.support.plugins import foreign
 
 WRONG_ANSWER = "I do not know."
@@ -210,7 +211,30 @@ def open_model(config: DictConfig) -> Any:
         tokenizer = omega_conf_to_dataclass(config.actor_rollout_ref.model).tokenizer
     with foreign(f"{key} has no chat template (use a chat model, or set actor_rollout_ref.model.custom_chat_template)"):
         tokenizer.get_chat_template()
+    _check_switches(config, tokenizer, path)
     return tokenizer
+
+
+def _check_switches(config: DictConfig, tokenizer: Any, model: str) -> None:
+    """That the chat template knows the switches that it is to get: it passes over all others in silence.
+
+    Raises:
+        ValueError: a line for each that is set already or unknown.
+    """
+    found, rollouts = [], rollout_options(config)
+    requests = OmegaConf.to_container(OmegaConf.select(config, "sage.hint_template_kwargs") or OmegaConf.create())
+    assert isinstance(requests, dict)
+    for key, options in (("data.apply_chat_template_kwargs", rollouts), ("sage.hint_template_kwargs", requests)):
+        with foreign(f"{key}.chat_template: there is no such template"):
+            template = tokenizer.get_chat_template((rollouts | options).get("chat_template"))
+        unused = unused_options(template, map(str, options))
+        for name in map(str, options):
+            if name in RESERVED:
+                found.append(f"{key}.{name} is set already and cannot be chosen")
+            elif name in unused:
+                found.append(f"{key}.{name} is no switch of the chat template of {model}: leave it out")
+    if found:
+        raise ValueError("\n".join(found))
 
 
 def open_prompts(config: DictConfig, tokenizer: Any) -> int:
@@ -225,7 +249,7 @@ def open_prompts(config: DictConfig, tokenizer: Any) -> int:
         ValueError: some do not fit and are not left out, or what is left does not suffice.
     """
     limit, filtered = config.actor_rollout_ref.rollout.prompt_length, config.data.filter_overlong_prompts
-    options = config.data.apply_chat_template_kwargs or {}
+    options = rollout_options(config)
     kept: dict[str, int] = {}
     for key, files in (("train", training_files(config)), ("val", validation_files(config))):
         kept[key] = 0

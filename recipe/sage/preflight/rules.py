@@ -219,6 +219,17 @@ RULES = (
         "actor_rollout_ref.rollout.max_model_len or lower sage.hint_max_tokens",
     ),
     Rule(
+        "sage.hint_thinking_tokens",
+        lambda r: (
+            not r.sage.uses_hints
+            or not r.sage.hint_thinking_tokens
+            or r.sage.hint_answer_tokens < r.model_length
+            or r.sage.hint_max_tokens >= r.model_length  # said above
+        ),
+        "and <sage.hint_max_tokens> leave no room for problem and solution in the model length of <model_length>: "
+        "raise actor_rollout_ref.rollout.max_model_len or lower sage.hint_thinking_tokens",
+    ),
+    Rule(
         "sage.schedule",
         lambda r: (r.sage.make_schedule().references > 0) == (r["actor.policy_loss.loss_mode"] == "luffy"),
         "does not go with <actor.policy_loss.loss_mode>: use luffy in both or neither",
