@@ -5,6 +5,7 @@
 #
 #   method=NAME      a file in recipe/sage/config/method, or sft: verl's SFT trainer on the reference solutions
 #   backend=NAME     fsdp or megatron
+#   length=16k       responses of 16384 tokens instead of 8192, or 32k: prompt and response 32768 together; what goes with them is below
 #   study=hard-prompts   run_qwen3-4b.sh only
 #
 # Overrides come last and win. May be set from outside; nothing else of the environment is changed, except that the root of the
@@ -16,6 +17,24 @@
 #   DRY_RUN=1              print configuration and arithmetic   PREVIEW=1        print what the model would read
 # and where metrics go: TENSORBOARD_DIR, VERL_FILE_LOGGER_PATH. With RAY_ADDRESS set the run joins that Ray cluster, which several
 # nodes need. The environment is that of requirements/gpu.lock; `python scripts/check_env.py` says whether it is there.
+
+# shellcheck disable=SC2034  # read by launch, by name
+LENGTH_16K=( # all ours, like the following lists; a micro-batch keeps its 20480 tokens a GPU, and so its memory, and vLLM runs as
+             # many rows at once as its cache holds (DRY_RUN=1 says how many)
+  data.max_response_length=16384 # in validation as well
+  actor_rollout_ref.rollout.max_model_len=18432
+  actor_rollout_ref.actor.ppo_max_token_len_per_gpu=20480 # one of the longest rows; verl takes the same for log-probs
+)
+# shellcheck disable=SC2034
+LENGTH_32K=(
+  data.max_response_length=30720 # with the prompt 32768, all that Qwen2.5-7B takes
+  actor_rollout_ref.rollout.max_model_len=32768
+  actor_rollout_ref.actor.ppo_max_token_len_per_gpu=20480 # of two GPUs, which share a row:
+)
+# shellcheck disable=SC2034
+LENGTH_32K_FSDP=(actor_rollout_ref.actor.ulysses_sequence_parallel_size=2)
+# shellcheck disable=SC2034
+LENGTH_32K_MEGATRON=(actor_rollout_ref.actor.megatron.context_parallel_size=2)
 
 refuse() {
   echo "${0##*/}: $*" >&2
@@ -37,13 +56,14 @@ name_of() { # the last part of a path or a name on the hub; of a snapshot in the
 
 # Starts what the arguments ask for, with MODEL and the arrays SETTINGS, SFT, MEGATRON and HARD_PROMPTS of the calling script.
 launch() {
-  local method=sage backend=fsdp study="" argument root methods file
+  local method=sage backend=fsdp length="" study="" argument root methods file
   local -a given=() chosen arguments
   for argument in "$@"; do
     case $argument in
       -h | --help) help && exit ;;
       method=*) method=${argument#*=} ;;
       backend=*) backend=${argument#*=} ;;
+      length=*) length=${argument#*=} ;;
       study=*) study=${argument#*=} ;;
       *) given+=("$argument") ;;
     esac
@@ -54,6 +74,8 @@ launch() {
   methods+="sft "
   [[ $method && $methods == *" $method "* ]] || refuse "method=$method must be one of:${methods% }"
   [[ $backend == fsdp || $backend == megatron ]] || refuse "backend=$backend must be fsdp or megatron"
+  [[ ! $length || $length == 16k || $length == 32k ]] || refuse "length=$length must be 16k or 32k"
+  [[ ! $length || $method != sft ]] || refuse "length=$length takes any method but sft, for which data.max_length is set"
   [[ ! $study || $study == hard-prompts ]] || refuse "study=$study must be hard-prompts"
   [[ ! $study || ${HARD_PROMPTS+set} ]] || refuse "study=$study has settings in run_qwen3-4b.sh only"
   [[ ! $study || $method != sft ]] || refuse "study=$study takes any method but sft"
@@ -69,7 +91,7 @@ launch() {
   if [[ ${MODEL_PATH:-} ]]; then name=$(name_of "$MODEL_PATH"); fi
   MODEL_PATH=${MODEL_PATH:-$MODEL}
   if [[ -d $MODEL_PATH ]]; then MODEL_PATH=$(absolute "$MODEL_PATH"); fi
-  name+=${study:+_$study}_$method
+  name+=${study:+_$study}${length:+_$length}_$method
   if [[ $backend == megatron ]]; then name+=_megatron; fi
   EXPERIMENT=${EXPERIMENT:-$name}
   OUTPUT_DIR=$(absolute "${OUTPUT_DIR:-$root/outputs/$EXPERIMENT}")
@@ -118,6 +140,14 @@ launch() {
         actor_rollout_ref.actor.strategy=fsdp2
         ++actor_rollout_ref.model.override_config.attn_implementation=flash_attention_2
       )
+    fi
+    if [[ $length ]]; then
+      local -n long=LENGTH_${length^^}
+      chosen+=("${long[@]}")
+      if [[ $length == 32k ]]; then
+        local -n shared=LENGTH_32K_${backend^^}
+        chosen+=("${shared[@]}")
+      fi
     fi
     if [[ $PREVIEW != 0 ]]; then module=recipe.sage.preview; fi
     if [[ $DRY_RUN != 0 ]]; then module=recipe.sage.dry_run; fi

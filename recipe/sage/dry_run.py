@@ -216,6 +216,7 @@ def describe_time(
         gpus=gpus,
         engine_parallel=rollout.tensor_model_parallel_size,
         cache_tokens=estimate_memory(shape, layout(config, gpu.gigabytes * GB)).cache_tokens,
+        sequences=rollout.max_num_seqs,
         prompts=data.train_batch_size,
         prompt_tokens=rollout.prompt_length / PROMPT_SHARE,
         response_limit=rollout.response_length,

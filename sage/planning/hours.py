@@ -104,6 +104,8 @@ class Workload:
     """Tensor parallel ranks of an engine."""
     cache_tokens: int
     """Tokens that an engine's cache holds."""
+    sequences: int
+    """That an engine runs at once (``max_num_seqs``)."""
     prompts: int
     """Of a step."""
     prompt_tokens: float
@@ -246,7 +248,7 @@ class _Decoder:
         if rows <= 0:
             return 0.0
         each = rows / self._engines
-        running = max(1.0, min(each, self.work.cache_tokens / max(1.0, self._length)))
+        running = max(1.0, min(each, self.work.sequences, self.work.cache_tokens / max(1.0, self._length)))
         return each * self.habits.response_tokens * self._step(running) / running
 
     def seconds(self, rows: float) -> float:

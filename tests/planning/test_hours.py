@@ -10,7 +10,7 @@ from sage.planning.budget import KNOWN_SHAPES
 from sage.planning.hours import FAILING, GPUS, MARGIN, Habits, Hours, Workload, estimate_hours
 
 QWEN = KNOWN_SHAPES["Qwen2.5-7B-Instruct"]
-PAPER = Workload(8, 1, 500_000, 128, 250, 8192, 150, 500, 0, 0, True, False)
+PAPER = Workload(8, 1, 500_000, 256, 128, 250, 8192, 150, 500, 0, 0, True, False)
 """The paper's run: 500 steps of 128 prompts on eight A100."""
 
 
@@ -30,6 +30,7 @@ def test_hours_grow_with_the_length_of_responses_and_shrink_with_gpus():
     lengths = [hours(work=replace(PAPER, response_limit=n)).training[1] for n in (8192, 16384, 30000)]
     assert lengths[0] < lengths[1] / 1.5 < lengths[2] / 2.25
     assert hours(work=replace(PAPER, gpus=16)).training[1] < hours().training[1]
+    assert hours(work=replace(PAPER, sequences=32)).rollouts > hours(work=replace(PAPER, sequences=128)).rollouts
     assert hours(gpu="h100").training[1] < hours().training[1]
     assert hours(work=replace(PAPER, lora=True)).update == pytest.approx(3 / 4 * hours().update)
 

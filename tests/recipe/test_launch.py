@@ -18,6 +18,7 @@ from recipe.sage import algorithm, dry_run  # noqa: F401  (registers the luffy l
 from recipe.sage.main_sage import make_paths_absolute
 from recipe.sage.preflight import check_run
 from recipe.sage.preflight.describe import why_not_skip
+from recipe.sage.preflight.rules import Run
 from sage.planning.budget import KNOWN_SHAPES
 from tests.recipe.launching import ROOT, composed, launch, overrides, run_of
 
@@ -101,6 +102,22 @@ def test_the_study_of_hard_prompts(method, data):
     assert run.trainer.experiment_name == f"qwen3-4b_hard-prompts_{method}"
 
 
+@pytest.mark.parametrize(
+    "length, response, model_length, shared", [("16k", 16384, 18432, 1), ("32k", 30720, 32768, 2)]
+)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("model", MODELS)
+def test_long_responses_are_one_switch(model, engine, length, response, model_length, shared, data):
+    run = run_of(data, f"length={length}", script=f"run_{model}.sh method=sage{BACKEND[engine]}")
+    check_run(run)
+    rollout = omega_conf_to_dataclass(run.actor_rollout_ref.rollout)
+    assert (rollout.response_length, rollout.max_model_len) == (response, model_length)
+    assert Run(run).sharing[1] == shared and model_length <= shared * rollout.log_prob_max_token_len_per_gpu
+    assert run.trainer.experiment_name == f"{model}_{length}_sage{engine}"
+    _, shortages = dry_run.describe_memory(run, dry_run.load_shape(run.actor_rollout_ref.model.path), 80)
+    assert not shortages
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", MODELS)
 def test_sft_composes_in_verls_own_trainer(model, engine, data):
@@ -172,6 +189,8 @@ def test_a_resumed_run_keeps_the_metrics_so_far(data, tmp_path):
         ("run_qwen2.5-7b.sh", ("method=",), {}, "method= must be one of"),
         ("run_qwen2.5-7b.sh", ("study=hard-prompts",), {}, "in run_qwen3-4b.sh only"),
         ("run_qwen3-4b.sh", ("study=hard",), {}, "study=hard must be hard-prompts"),
+        ("run_qwen3-4b.sh", ("length=64k",), {}, "length=64k must be 16k or 32k"),
+        ("run_qwen3-4b.sh", ("length=16k", "method=sft"), {}, "any method but sft"),
         ("run_qwen3-4b.sh", ("study=hard-prompts", "method=sft"), {}, "any method but sft"),
         ("run_qwen3-4b.sh", (), {"N_GPUS": "abc"}, "N_GPUS=abc must be a whole number"),
         ("run_qwen3-4b.sh", (), {"NNODES": "0"}, "NNODES=0 must be a whole number"),

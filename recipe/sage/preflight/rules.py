@@ -197,6 +197,7 @@ def _holds_a_row(used: str, limit: str) -> Callable[[Run], Any]:
 
 ENGINE_TP = "rollout.tensor_model_parallel_size"
 MEGATRON_TP = "actor.megatron.tensor_model_parallel_size"
+ULYSSES = "actor.ulysses_sequence_parallel_size"
 BUCKET = "rollout.checkpoint_engine.update_weights_bucket_megabytes"
 SHORT = (
     "is shorter than the longest row of <longest> tokens (data.max_prompt_length + data.max_response_length): set it "
@@ -312,6 +313,7 @@ RULES = (
     # GPUs
     Rule(ENGINE_TP, _divides(ENGINE_TP), "must divide the <heads> attention heads of <model>"),
     Rule(MEGATRON_TP, _divides(MEGATRON_TP), "must divide the <heads> attention heads of <model>"),
+    Rule(ULYSSES, _divides(ULYSSES), "must divide the <heads> attention heads of <model>"),
     Rule(ENGINE_TP, lambda r: r.engine[0] and r.engine[0] % r[ENGINE_TP] == 0, "must divide <engine_where>"),
     Rule(
         "actor.strategy",
