@@ -13,7 +13,7 @@ _INTRODUCTION = r'(?:"(?i:the|correct|right|best|final|option|choice|answer)"|=|
 _ALONE = re.compile(rf"{_INTRODUCTION}(?:([A-Ja-j])|\(([A-Ja-j])\)?|\[([A-Ja-j])\]|([A-Ja-j])\))")
 # What may stand behind the letter of a choice: the text of the option, but no second choice.
 _LABELLED = re.compile(
-    rf'{_INTRODUCTION}(?:\(([A-Ja-j])\)|\[([A-J])\]|([A-Ja-j])\)|([A-J])(?:[.:]|(?=\(?")|-(?=["(\\])))'
+    rf'{_INTRODUCTION}(?:\(([A-Ja-j])\)|\[([A-J])\]|([A-Ja-j])\)|([A-J])(?:[.:]|(?=\(?")|(?=\(\d)|-(?=["(\\])))'
     r'(?!"(?:and|or|nor)"|[,;/&+*^=<>_-])[ .:-]*(?!\(?[A-J]\)?\Z)(.+)',
     re.DOTALL,
 )
@@ -62,31 +62,42 @@ def choices(answer: str) -> frozenset[str]:
     notation = canonical(answer)
     if _SEVERAL.fullmatch(notation):
         return frozenset(notation) if list(notation) == sorted(set(notation)) else frozenset()
-    pieces = [piece for piece in cut(notation, LISTING)[0] if piece]
+    notation = re.sub(r"\)\(", "),(", notation) if re.fullmatch(r"(?:\([A-J]\)){2,}", notation) else notation
+    pieces, connectors = cut(notation, LISTING)
+    pieces = [piece for piece in pieces if piece]
+    if '"or"' in connectors:
+        return frozenset()
     letters = [_named(piece) for piece in pieces]
     return frozenset(filter(None, letters)) if len(pieces) > 1 and None not in letters else frozenset()
 
 
-_MARKUP = r"[\s*_$`]*(?:\\[(\[]\s*)?"
+_MARKUP = r"[\s*_$`}]*(?:\\[(\[]\s*)?"
 _FONT = r"(?:\\(?:text|textbf|textrm|mathrm|mathbf|boldsymbol|operatorname)\s*\{)*"
 _LETTER = rf"{_MARKUP}{_FONT}{_MARKUP}(?:\(([A-J])\)|\[([A-J])\]|([A-J])"
 _NO_ARTICLE = r"(?![\w'’(]|[ \t]+(?!(?:because|since|as|which|given|due)\b)\w))"
 _NO_SECOND = r"(?!\W{0,4}(?:[,/&]|or\b|and\b)\W{0,3}[A-J]\b)"
 _STATED = re.compile(
-    rf"(?i:\b(?:answer|option|choice)\s*(?:is\b\s*:?|[:=])|答案\s*(?:是|为|选)?\s*[:：]?|故?选(?:择|项)?\s*[:：]?){_MARKUP}"
+    r"(?i:\b(?:answer|option|choice)\s*(?:(?:is|(?:should|must|would)\s+be)\b\s*:?|[:=])"
+    rf"|(?:答案|选项)\s*(?:是|为|选)?\s*[:：]?|故?选(?:择|项)?\s*[:：]?){_MARKUP}"
     rf"(?i:(?:therefore|thus|clearly|indeed|simply|option|choice|letter)\s+)*{_LETTER}{_NO_ARTICLE}{_NO_SECOND}"
     rf"|(?i:\banswer)[\s*_:#]*\n\s*{_LETTER}(?=[\s.*_$)}}]*(?:\n|\Z)))"
     r"|(?i:\b(?:option|choice|answer)\s+)?(?:\(([A-J])\)|(?i:(?<=option )|(?<=choice )|(?<=answer ))([A-J]))[*_]*\s+is"
     r"\s+(?:the\s+)?"
     r"(?:(?:only\s+)?(?:correct|right|best)|answer)\b"
+    r"|\b([A-J])[*_]*\s+is\s+the\s+(?:only\s+)?(?:correct|right|best)\s+(?:answer|option|choice)\b"
+    r"|(?i:\b(?:(?:matches|corresponds\s+to|(?:which|that|this)\s+is)\s+(?:the\s+)?(?:option|choice|answer)"
+    rf"|(?:i|we)(?:'ll)?\s+(?:choose|pick|select)(?:\s+(?:the\s+)?(?:option|choice|answer))?)\s*){_LETTER}{_NO_ARTICLE}{_NO_SECOND}"
 )
+
+
+_FULL_WIDTH = str.maketrans("（）ＡＢＣＤＥＦＧＨＩＪ", "()ABCDEFGHIJ")
 
 
 def stated_choice(response: str) -> tuple[str, int] | None:
     """The choice of the last statement such as "the answer is (B)" or "Option B is correct", and where that starts;
     None if there is none."""
     last = None
-    for match in _STATED.finditer(response):
+    for match in _STATED.finditer(response.translate(_FULL_WIDTH)):
         last = match
     return (next(filter(None, last.groups())), last.start()) if last else None
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from sage.grading.answers import letters, number, same_number
 from sage.grading.choices import choice, choices, label, named_choice
 from sage.grading.kinds import Congruence, Kind, Limited, Listing, Matrix, Named, Phrase, Text, Value, is_simple, parse
-from sage.grading.notation import canonical
-from sage.grading.regions import INFINITY, Chain, Region, Span
-from sage.grading.words import UNIT_LETTERS, may_miss, remark
+from sage.grading.notation import canonical, without_degrees
+from sage.grading.regions import INFINITY, Chain, Region, Span, bounded
+from sage.grading.words import UNIT_LETTERS, may_miss, may_miss_words, remark
 
 Mathematics = Callable[[str, str], "bool | None"]
 """Whether two expressions without words are equal, the candidate's first; None if that is not known."""
@@ -25,32 +25,42 @@ def compare(candidate: str, answer: str, mathematics: Mathematics | None = None)
     """Whether two bare answers are the same; without mathematics, None where text and plain numbers do not decide."""
     if letter := choice(answer):
         return letter == named_choice(candidate)
-    if (letters_wanted := choices(answer)) and choices(candidate) == letters_wanted:
+    if (letters_wanted := choices(answer)) and ((found := choices(candidate)) or '"or"' in canonical(candidate)):
+        return found == letters_wanted
+    if (order := _capitals(answer)) and order == _capitals(candidate):
         return True
     labelled, wanted = label(candidate), label(answer)
     if wanted:
         if named := named_choice(candidate):
             return named == wanted.letter and (not labelled or _compare(labelled.text, wanted.text, mathematics))
-        return _compare(candidate, wanted.text, mathematics)
-    verdict = _compare(candidate, answer, mathematics)
-    return _any((verdict, _compare(labelled.text, answer, mathematics))) if labelled and not verdict else verdict
+        return _compare(canonical(candidate), wanted.text, mathematics)
+    verdict = _compare(canonical(candidate), canonical(answer), mathematics)
+    if labelled and not verdict:
+        return _any((verdict, _compare(labelled.text, canonical(answer), mathematics)))
+    return verdict
 
 
-def _compare(candidate: str, answer: str, mathematics: Mathematics | None) -> bool | None:
-    left, right = canonical(candidate), canonical(answer)
+def _compare(left: str, right: str, mathematics: Mathematics | None) -> bool | None:
+    """As `compare`, of canonical notations that are no choices."""
     if not left or not right:
         return False
     if _closed_up(left) == _closed_up(right):
         return True
-    left_number, right_number = number(candidate), number(answer)
+    left_number, right_number = (number(without_degrees(side)) for side in (left, right))
     if left_number is not None and right_number is not None:
         return same_number(left_number, right_number)
     return _Comparison(mathematics).same(parse(left), parse(right))
 
 
+def _capitals(answer: str) -> str | None:
+    """Four capitals or more in an order, whatever separates them: ``BADC``, ``B, A, D, C``; None for others."""
+    text = re.sub(r"(?<=[A-Z])(?:[, -]|\\to ?)+(?=[A-Z])", "", canonical(answer))
+    return text if re.fullmatch("[A-Z]{4,}", text) else None
+
+
 def _closed_up(text: str) -> str:
     """Text without the blanks and braces that change nothing: who writes 45,135 may mean 45, 135."""
-    text = re.sub(r"(?<=[\^_])\{(\w+)\}", r"\1", text)
+    text = re.sub(r"(?<=[\^_])\{(\w+)\}(?!\d)", r"\1", text)
     return re.sub(r"(?<=,) | (?=\\)|(?<=\d) (?=[A-Za-z])|(?<=[A-Za-z]) (?=\d)", "", text)
 
 
@@ -94,6 +104,12 @@ class _Comparison:
             return self._listings(left, right)
         if isinstance(left, Value) and isinstance(right, Value):
             return self._values(left, right)
+        if isinstance(left, Text) and isinstance(right, Text):
+            return may_miss_words(left.words, right.words)
+        if isinstance(left, (Text, Value)) and isinstance(right, (Text, Value)):
+            texts = [" ".join(side.words) if isinstance(side, Text) else side.math.lower() for side in (left, right)]
+            if texts[0] == texts[1]:
+                return True
         if isinstance(left, Phrase) and isinstance(right, Phrase):
             return left.words == right.words and self._in_order(left.values, right.values)
         if isinstance(left, Matrix) or isinstance(right, Matrix):
@@ -113,7 +129,7 @@ class _Comparison:
 
     def _named(self, left: Kind, right: Kind) -> bool | None:
         if isinstance(left, Named) and isinstance(right, Named):
-            if left.name == right.name or _numbered(left.name, right.name) or _numbered(right.name, left.name):
+            if _same_name(left.name, right.name):
                 return _any((self.same(left.item, right.item), self._equations(left, right)))
             if is_simple(left.name) and is_simple(right.name) and (_is_constant(left.item) or _is_constant(right.item)):
                 return False
@@ -186,6 +202,8 @@ class _Comparison:
             return self._in_order(*((items, point.items) if named is left else (point.items, items)))
         if left.ordered:
             return self._in_order(left.items, right.items)
+        if (values := _by_letter(right)) and not any(isinstance(item, Named) for item in left.items):
+            return self._in_order(left.items, values)  # who leaves the names out has to keep their order
         return self._unordered(left.items, right.items, self.same)
 
     def _unordered(self, left: Sequence, right: Sequence, same: Callable) -> bool | None:
@@ -210,6 +228,12 @@ class _Comparison:
 
     def _values(self, left: Value, right: Value) -> bool | None:
         left, right = _with_letter_as_unit(left, right, True), _with_letter_as_unit(right, left, False)
+        left, right = _on_24_hours(left, right), _on_24_hours(right, left)
+        hours = [bool({"am^1", "pm^1"} & side.remark) and ":" not in side.math for side in (left, right)]
+        if any(hours):  # 3 am may be 3:00, but is no ratio
+            left, right = (Value(side.math.removesuffix(":00"), side.remark) for side in (left, right))
+            if ":" in left.math + right.math:
+                return False
         degrees = ("degree" in left.remark, "degree" in right.remark)
         if not may_miss(left.remark, right.remark):
             return False
@@ -243,6 +267,10 @@ class _Comparison:
         texts = _closed_up(left), _closed_up(right)
         if texts[0] == texts[1]:
             return True
+        if _BASED.fullmatch(texts[0]) and right_number is not None and len(texts[1]) > 1:
+            return texts[0].endswith("_10") and self._mathematical(texts[0].removesuffix("_10"), right)
+        if _BASED.fullmatch(texts[1]) and re.fullmatch(r"\d[\dA-F]*", texts[0]):
+            return texts[0].lstrip("0") == texts[1].partition("_")[0].lstrip("0")
         if all(_BASED.fullmatch(text) for text in texts):  # math-verify drops the base of 52_8, also where they differ
             return texts[0].lstrip("0") == texts[1].lstrip("0")
         if all(re.fullmatch("[A-Za-z]+", text) for text in texts) and (
@@ -252,8 +280,14 @@ class _Comparison:
         return self._mathematics(left, right) if self._mathematics else None
 
 
+_GRAPH = frozenset(("y", "f(x)"))
+"""Names of one and the same function of x."""
 _MINUTES = re.compile(r"\d'")
-_BASED = re.compile(r"[+-]?[\w.]+_\d+")
+_BASED = re.compile(r"[+-]?\d[\w.]*_\d+|[A-F]+_\d\d+")
+
+
+def _same_name(left: str, right: str) -> bool:
+    return left == right or {left, right} <= _GRAPH or _numbered(left, right) or _numbered(right, left)
 
 
 def _numbered(name: str, other: str) -> bool:
@@ -281,7 +315,7 @@ def _region(kind: Kind) -> Kind:
     if isinstance(kind, Listing) and kind.ordered and len(kind.items) == 2:
         low, high = kind.items
         if isinstance(low, Value) and isinstance(high, Value):
-            return Region("", (Span(low.math, False, high.math, False),))
+            return Region("", (bounded(low.math, False, high.math, False),))
     return kind
 
 
@@ -296,6 +330,12 @@ def _by_name(listing: Listing) -> list[Kind] | None:
     return [item.item for item in named]
 
 
+def _by_letter(listing: Listing) -> list[Kind] | None:
+    """As `_by_name`, where the names are no numbered ones, whose order means nothing."""
+    numbered = any(isinstance(item, Named) and "_" in item.name for item in listing.items)
+    return None if numbered else _by_name(listing)
+
+
 def _vector(kind: Kind) -> tuple[Kind, ...] | None:
     if isinstance(kind, Matrix) and all(len(row) == 1 for row in kind.rows):
         return tuple(row[0] for row in kind.rows)
@@ -304,9 +344,18 @@ def _vector(kind: Kind) -> tuple[Kind, ...] | None:
     return kind.items if isinstance(kind, Listing) and kind.ordered else None
 
 
+def _on_24_hours(value: Value, other: Value) -> Value:
+    """6:15 pm as 18:15, where the other side is written so."""
+    match = re.fullmatch(r"([1-9]|1[01])(:\d\d)", value.math)
+    if not match or value.remark != {"pm^1"} or other.remark or not re.fullmatch(r"(?:1[3-9]|2[0-3]):\d\d", other.math):
+        return value
+    return Value(f"{int(match[1]) + 12}{match[2]}")
+
+
 def _with_letter_as_unit(value: Value, other: Value, may_be_missing: bool) -> Value:
     """``5 m`` as five metres, where the other side has a unit or, if it may miss one, a value without letters."""
-    match = re.fullmatch(rf"(.*\d) ([{UNIT_LETTERS}])", value.math)
+    match = re.fullmatch(rf"(.*\d)( ?)([{UNIT_LETTERS}])", value.math)
     if not match or value.remark or letters(other.math) or not (other.remark or may_be_missing):
         return value
-    return Value(match[1], remark(f'"{match[2]}"'))
+    unit = remark(f'"{match[3]}"')
+    return Value(match[1], unit) if match[2] or unit == other.remark else value

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Union
 
 from sage.grading.answers import letters
-from sage.grading.regions import Chain, Region, combine, inequality, interval, union
+from sage.grading.regions import Chain, Region, Span, combine, inequality, interval, union
 from sage.grading.splitting import INEQUALITIES, LISTING, RELATIONS, cut, elements, enclosed
 from sage.grading.words import BINDING, WORD, remark, said, spoken
 
@@ -101,6 +101,7 @@ _BEHIND = re.compile(rf'(?:\\cdot ?(?=")|[ *-](?=["(])|/(?=["(])|{_UNIT}|\((?:{_
 _IN_FRONT = re.compile(rf"(?:{WORD}|[ -](?=\"))+[: ]*|\((?:{WORD})+\)")
 _BEFORE_OBJECT = ("of", "by", "than", "from", "to", "until", "after", "before")
 _BASE = re.compile(r'([0-9A-F]+)\(?"(?:in"")?base"(\d+)\)?')
+_POINT = re.compile(r"([A-Z](?:'|_\d)?)(\([^=|]+,[^=|]+\))")
 _FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
 
 
@@ -121,11 +122,25 @@ def parse(text: str, depth: int = 0) -> Kind:
         rest = text[: text.rindex(pieces[-1])].rstrip(', ("')
         if domain[1] in letters_as_written(rest):
             return _over(rest, pieces[-1], domain[1], depth)
-    items = [_element(piece, depth) for piece in pieces]
+    items = [parse(piece, depth + 1) if r"\mod" in piece else _element(piece, depth) for piece in pieces]
+    if '"or"' in connectors and any(isinstance(item, Region) for item in items):
+        items = [_as_point(item) for item in items]
     regions = [item for item in items if isinstance(item, Region)]
     if len(regions) == len(items) and (region := combine(regions, connectors)):
         return region
+    classes = [item for item in items if isinstance(item, Congruence)]
+    if len(classes) == len(items) and len({(each.name, each.modulus) for each in classes}) == 1:
+        return replace(classes[0], residues=Listing(tuple(each.residues for each in classes), ordered=False))
+    if '"or"' in connectors and all(isinstance(item, Text) for item in items):  # who is not decided on
+        items.append(Text(("or",)))
     return Listing(_flat(items, text), ordered=False)
+
+
+def _as_point(item: Kind) -> Kind:
+    """x = 5 beside inequalities as the region of one point."""
+    if isinstance(item, Named) and isinstance(item.item, Value) and not item.item.remark:
+        return Region(item.name, (Span(item.item.math, True, item.item.math, True),))
+    return item
 
 
 def _flat(items: Sequence[Kind], text: str) -> tuple[Kind, ...]:
@@ -160,7 +175,8 @@ def _element(text: str, depth: int) -> Kind:
         rows = [_cells(row, depth) for row in match[2].split(r"\\") if row.strip()]
         return Listing(tuple(Listing(row, ordered=True) for row in rows), ordered=False)
     if match := _MATRIX.fullmatch(text):
-        return Matrix(tuple(_cells(row, depth) for row in match[2].split(r"\\") if row.strip()))
+        matrix = Matrix(tuple(_cells(row, depth) for row in match[2].split(r"\\") if row.strip()))
+        return matrix.rows[0][0] if [len(row) for row in matrix.rows] == [1] else matrix
     sides, signs = cut(text, RELATIONS)
     if r"\begin" in text and signs == ["="] and r"\begin" not in sides[0] and r"{cases}" not in text:
         return _equation(text, depth)
@@ -169,12 +185,14 @@ def _element(text: str, depth: int) -> Kind:
             return inequality(text) or Value(text)
         if signs:
             return _equation(text, depth)
-    if r"\cup" in text or r"\mathbb{R}" in text:
+    if r"\cup" in text or r"\mathbb{R}" in text or (r"\setminus" in text and text[0] in "(["):
         spans = union(text)
         if spans is not None:
             return Region("", spans)
     if (found := enclosed(text)) or interval(text):
         return _bracketed(text, found, depth)
+    if (match := _POINT.fullmatch(text)) and enclosed(match[2]):
+        return Named(match[1], parse(match[2], depth + 1), None, text)
     if '"' in text:
         return _with_words(text, depth)
     if r"\pm" in text or r"\mp" in text:
@@ -202,7 +220,12 @@ def _bracketed(text: str, found: tuple[str, str, str] | None, depth: int) -> Kin
             return replace(rule, name="") if isinstance(rule, Region) and rule.name == name else Value(text)
         if not inside:
             return Value(r"\emptyset")
+        if inside == r"\emptyset":
+            return Value(text)
         return Listing(_flat([parse(item, depth + 1) for item in items if item], text), ordered=False)
+    rows = [enclosed(item) for item in items] if opening + closing == "[]" and len(items) > 1 else [None]
+    if all(row and row[0] + row[2] == "[]" for row in rows):  # [[1,2],[3,4]]
+        return Matrix(tuple(tuple(parse(cell, depth + 1) for cell in elements(row[1])) for row in rows if row))
     if opening + closing == "[]" and len(items) == 2 and (span := interval(text)):
         return Region("", (span,))
     if len(items) == 1:

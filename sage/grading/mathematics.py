@@ -13,12 +13,21 @@ from sage.grading.answers import COMMAND, GREEK, commands, letters
 _E_NOTATION = re.compile(r"(?<=[\d.])[eE]([+-]?\d{1,3})(?!\w|\.\d)")
 _THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _DEGREES = re.compile(r"(\\[a-z]+(?:\^ ?(?:\w|\{[^{}]*\}))? ?)?(\d+(?:\.\d+)?)\\degree ?")
+_ARGUMENT = r"(\\(?:pi|alpha|beta|gamma|delta|theta|lambda|mu|phi|omega)(?![A-Za-z])|[A-Za-z0-9])"
+_BARE = [
+    (re.compile(rf"(\\(?:frac|binom)|\\sqrt\[[^\[\]]*\]) ?{_ARGUMENT}"), r"\1{\2}"),
+    (re.compile(rf"(\\(?:frac|binom) ?\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}}) ?{_ARGUMENT}"), r"\1{\2}"),
+    (re.compile(r"\^ ?(\\frac\{[^{}]*\}\{[^{}]*\})"), r"^{\1}"),
+]
+"""Arguments without braces, as in \\frac\\pi2 and \\sqrt[3]4."""
 _NEEDLESS_ZEROS = re.compile(r"(?<![\d.])(\d+)\.0+(?!\d)")
 _NEEDLESS_ONE = re.compile(r"(?<![\d.A-Za-z])1(?=[A-Za-z](?![A-Za-z]))")
 
 
 def _prepared(expression: str) -> str:
     expression = _DEGREES.sub(_in_radians, _THOUSANDS.sub(lambda match: match[0].replace(",", ""), expression))
+    for bare, braced in _BARE:
+        expression = bare.sub(braced, expression)
     expression = _E_NOTATION.sub(r" \\times 10^{\1}", expression)
     return _NEEDLESS_ONE.sub("", _NEEDLESS_ZEROS.sub(r"\1", expression))
 
@@ -37,7 +46,31 @@ def _parse(expression: str) -> list[Any]:
     # and evaluate text with sympy's parse_expr. Units are not its business: it takes the variable of 6m for one.
     config = NormalizationConfig(malformed_operators=True, nits=True, units=False)
     box = LatexExtractionConfig(try_extract_without_anchor=False, boxed_match_priority=0, normalization_config=config)
-    return parse(rf"\boxed{{{_prepared(expression)}}}", extraction_config=[box], parsing_timeout=None)
+    parsed = parse(rf"\boxed{{{_prepared(expression)}}}", extraction_config=[box], parsing_timeout=None)
+    return _with_imaginary_unit(parsed)
+
+
+def _with_imaginary_unit(parsed: list[Any]) -> list[Any]:
+    """What was parsed, its variable i as the imaginary unit: of a variable, i^2 would not be -1."""
+    from sympy import Expr, I
+
+    symbols = parsed[0].free_symbols if parsed and isinstance(parsed[0], Expr) else ()
+    unit = next((symbol for symbol in symbols if symbol.name == "i"), None)
+    return [parsed[0].subs(unit, I), *parsed[1:]] if unit else parsed
+
+
+_LETTER = re.compile(r"\\(?:begin|end|mathbb)\{[^{}]*\}|\\[A-Za-z]+|[A-Z]")
+
+
+def _with_capitals(expression: str, *sides: str) -> str:
+    r"""An expression whose capitals are symbols of their own, where a side has m and M, or one side \pi and one \Pi:
+    math-verify reads all letters as small ones."""
+    both = {c for side in sides for c in COMMAND.sub(" ", side) if c.isupper() and c.lower() in COMMAND.sub(" ", side)}
+    commands_used = set(COMMAND.findall(" ".join(sides)))
+    both |= {name for name in commands_used if name.lower() != name and name.lower() in commands_used}
+    if not both:
+        return expression
+    return _LETTER.sub(lambda m: f"{m[0].lower()}_{{99}}" if m[0] in both else m[0], expression)
 
 
 def math_verify_says(candidate: str, answer: str) -> bool:
@@ -46,7 +79,7 @@ def math_verify_says(candidate: str, answer: str) -> bool:
         logging.getLogger(f"math_verify.{module}").setLevel(logging.ERROR)  # it warns that it has no time limit
     from math_verify import verify
 
-    left, right = _parse(candidate), _parse(answer)
+    left, right = (_parse(_with_capitals(side, candidate, answer)) for side in (candidate, answer))
     percent = "%" in candidate + answer  # 50% equals both 0.5 and 50
     return bool(verify(right, left, timeout_seconds=None)) and (percent or _close(left, right))
 

@@ -117,6 +117,11 @@ _WRAPPERS = frozenset(
         "mathtt",
         "mathnormal",
         "underline",
+        "bold",
+        "pmb",
+        "bbox",
+        "vec",
+        "hat",
         "uline",
         "ensuremath",
         "smash",
@@ -148,12 +153,15 @@ _TEXTS = frozenset(
 _WITHOUT_EFFECT = re.compile(
     r"\\(?:text)?color(?:box)?\s*(?:\[[^\]{}]*\])?\{[^{}]*\}|\\[hv]space\*?\{[^{}]*\}|\\(?:label|tag|vphantom|hphantom)\*?\{[^{}]*\}"
     r"|\\phantom\s*(?:\{[^{}]*\}|[^\\{}])|\\(?:left|right)\s*\.|(?<![A-Za-z0-9)\]}*])\*\*(?=[^*\s])|(?<=[^*\s])\*\*(?=[\s.,]*\Z)|`+"
+    r"|\A\s*\\(?:Rightarrow|Longrightarrow|implies|Leftrightarrow|iff|star|bullet|#)(?![A-Za-z])"
 )
 _LINES = re.compile(r"\\(?:begin|end)\{(?:aligned|align|gathered|gather|split|equation|multline|cases)\*?\}")
 _ARRAY = re.compile(r"\\(begin|end)\{array\}(?:\{[^{}]*\})?")
 _COMMAND = re.compile(r"\\(?:(not\s?=)|([A-Za-z]+)\*?(?: (?=\s*\{))?|([,;:> ~])|([!()\[\]])|([&#_%])|\\)")
 _TOKEN = re.compile(r"\\([A-Za-z]+)(?:\s*(?:\[[^\[\]{}]*\]\s*)?(\{))?|\\.|[{}]|[^\\{}]+", re.DOTALL)
-_DEGREE = re.compile(r"\^\s?(?:\{\s?\\(?:circ|degree)\s?\}|\\(?:circ|degree)(?![A-Za-z]))\s?")
+_DEGREE = re.compile(
+    r"\^\s?(?:\{\s?\\(?:circ|degree)\s?\}|\\(?:circ|degree)(?![A-Za-z]))\s?|(?<=\d)\^\s?(?:\{\s?o\s?\}|o(?![A-Za-z]))"
+)
 _SUBSCRIPT = re.compile(r'_\{?((?:"[^"]*" ?)+)\}?')
 _ORDINAL = re.compile(r'(?<=\d)\s?(?:\^\s?\{?\s?)?"?(?:st|nd|rd|th)"?\}?(?![A-Za-z"])')
 _FRACTION_OF_UNITS = re.compile(r'\\frac\{((?:"[^"]*"|\^\{?-?\d+\}?|[ (])+)\}\{((?:"[^"]*"|\^\{?-?\d+\}?|[ )])+)\}')
@@ -161,6 +169,13 @@ _NOON = re.compile(r"(?<![A-Za-z\\])([ap])\.\s?m\b\.?", re.IGNORECASE)
 _RATE = re.compile(
     r"(?<=\d) (mm|cm|m|km|ft|mi|mg|g|kg|mL|L|J|kJ|N|W|rad|rev)/(s|h|hr|min|m|L|mL|kg|g|K|mol)(?=\^|\W*\Z)"
 )
+_ABBREVIATED = re.compile(r"\b((?i:sq|cu|ft|in|yd|mi|lb|oz|hr|min|sec|approx|mr|mrs|ms|dr|st|rs))\.(?=[\s}]|\Z)")
+_CHOOSE = [
+    (re.compile(r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
+    (re.compile(r"(?:\{\})?[_^]\{?(\d+)\}?\s?C_\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
+    (re.compile(r"(?<![A-Za-z])C_\{?(\d+)\}?\^\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
+]
+_TIMES = re.compile(r"(?<=\d) ?x ?(?=10\^)")
 _NATURAL = re.compile(r"\\log_\{?e\}?(?![a-z])")
 _FRENCH = re.compile(r"([\[\]])([^\[\](),;]+[,;][^\[\](),;]+)([\[\]])")
 _FULL_HOUR = re.compile(r'(?<=\d):00 ?(?="[ap]m")', re.IGNORECASE)
@@ -169,8 +184,18 @@ _GROUPED_DIGITS = re.compile(r"(?<![\d.,])(?<!\\frac )\d{1,3}(?: \d{3})+(?![\d/]
 # The blank in 45, 135 stays: it is a list, 45,135 is a number.
 _LOOSE_SPACE = re.compile(r"(?!(?<=\d,) \d{3}(?!\d))(?:(?<!\w) | (?!\w))")
 _PLAIN_NAMES = re.compile(
-    r"(?<![A-Za-z\\\"])(sqrt|pi|theta|alpha|beta|sin|cos|tan|cot|sec|csc|log|ln|infty|inf)(?![A-Za-z\"])"
+    r"(?<![A-Za-z\\\"])(sqrt|pi|theta|alpha|beta|sin|cos|tan|cot|sec|csc|log|ln|infty|inf|mod)(?![A-Za-z\"])"
 )
+_EXCEPT = re.compile(
+    r'\\mathbb\{R\} ?"(?:except|but|without)" ?(?:"for" ?)?(?:[a-z] ?= ?)?([^"=]*(?:"(?:and|or)"[^"=]*)*)'
+)
+_IN_BRACKETS = re.compile(r"\A\((\w+)\)_")
+_AND_UNIT = re.compile(
+    r'("(?:hours?|hrs?|h|minutes?|mins?|min|days?|weeks?|years?|feet|foot|ft|pounds?|lbs?|dollars?|degrees?)")'
+    r' ?(?:,? ?"and"|,) ?'
+    r'(\d+ ?"(?:minutes?|mins?|min|seconds?|s|hours?|days?|months?|weeks?|inch(?:es)?|in|ounces?|oz|cents?)")'
+)
+_AND = re.compile(r' ?,? ?"(?:and|or)" ?')
 _PLAIN_ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 _FINISHED = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?|[A-Za-z]")
 
@@ -180,24 +205,33 @@ def canonical(text: str) -> str:
     """An answer without markup that does not change it; words are in quotes, degrees are ``\\degree``."""
     if _FINISHED.fullmatch(text):
         return text
-    text = _RATE.sub(r" \\text{\1/\2}", _NOON.sub(r"\1m", _money(to_latex(text).replace('"', ""))))
+    text = re.sub(r"\A\*([^*]+)\*\Z", r"\1", _money(to_latex(text).replace('"', "")).strip())
+    text = _ABBREVIATED.sub(r"\1", _RATE.sub(r" \\text{\1/\2}", _NOON.sub(r"\1m", text)))
+    text = _TIMES.sub(r"\\times ", text)
+    for choose, binomial in _CHOOSE:
+        text = choose.sub(binomial, text)
     text = re.sub(r"\\mathbb ([A-Z])", r"\\mathbb{\1}", _NATURAL.sub(r"\\ln ", text.replace("{:}", ":")))
-    text = re.sub(r"(?<=\d)(?:\{,\}|,\s?\\!\s?)(?=\d{3}(?!\d))", ",", text)
+    text = re.sub(r"(?<=\d)(?:\{,\}|,\s?\\!\s?|')(?=\d{3}(?!\d))", ",", text)
     text = re.sub(r"(?<=\d)\{,\}(?=\d)", ".", re.sub(r"(?<=\d)\.{3,}", r"\\ldots ", text))
     text = _lines(_WITHOUT_EFFECT.sub("", text))
     text = _ungrouped(_COMMAND.sub(_command, _DEGREE.sub(r"\\degree ", text)))
-    text = re.sub(r"\*\*(-?\w+)|\^(-?\d\d+)", r"^{\1\2}", text)
+    text = re.sub(r"\*\*(-?\w+)|\^(-\d+|\d\d+)", r"^{\1\2}", text)
     text = " ".join(text.replace("~", " ").split())
     text = _ORDINAL.sub("", _PLAIN_NAMES.sub(_plain_name, text))
     text = _SUBSCRIPT.sub(lambda match: f"_{{{match[1].replace(chr(34), '')}}}", quote(_ORDINAL.sub("", text)))
     text = _TEMPERATURE.sub(lambda match: f'"{dict(C="celsius", F="fahrenheit")[match[1]]}"', text)
     text = re.sub(r'(?<=\d) ?"to" ?(?=\d)', ":", _FULL_HOUR.sub("", text))
-    text = scale(say(_FRACTION_OF_UNITS.sub(r"\1/(\2)", text)))
+    text = _AND_UNIT.sub(r"\1\2", _IN_BRACKETS.sub(r"\1_", text))
+    text = _EXCEPT.sub(_without, scale(say(_FRACTION_OF_UNITS.sub(r"\1/(\2)", text))))
     text = _PLAIN_ROOT.sub(r"\\sqrt{\1}", _GROUPED_DIGITS.sub(lambda match: match[0].replace(" ", ""), text))
-    text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", _LOOSE_SPACE.sub("", " ".join(text.split())))
+    text = re.sub(r"([\^_])\{(\w)\}(?!\d)", r"\1\2", _LOOSE_SPACE.sub("", " ".join(text.split())))
     text = _FRENCH.sub(_round, text)
     text = re.sub(r"^(?:=|:|\\approx ?)+|[.,;: ]+\Z", "", text)
     return text[1:-1] if text.startswith("{") and text.endswith("}") and "{" not in text[1:] else text
+
+
+def _without(match: re.Match[str]) -> str:
+    return rf"\mathbb{{R}}\setminus \{{{_AND.sub(',', match[1])}\}}"
 
 
 def _round(match: re.Match[str]) -> str:
@@ -208,14 +242,19 @@ def _round(match: re.Match[str]) -> str:
 
 def normalise(text: str) -> str:
     """An answer without markup that does not change it, as a reader would copy it: without degrees too."""
-    text = re.sub(r"\\degree ?,", ", ", canonical(text))
-    text = re.sub(r'\\degree ?|"\$"', "", text).replace('""', " ").replace('"', " ")
+    text = without_degrees(canonical(text)).replace('""', " ").replace('"', " ")
     return _LOOSE_SPACE.sub("", " ".join(text.split()))
+
+
+def without_degrees(notation: str) -> str:
+    """A notation without the signs of degrees and of money."""
+    return re.sub(r'\\degree ?|"\$"', "", re.sub(r"\\degree ?,", ", ", notation))
 
 
 def _money(text: str) -> str:
     """Dollar signs are money where they are escaped, or all stand before numbers; else they are markup."""
     text = re.sub(r"\$\s?,", ", ", text.replace(r"\$", "\0"))
+    text = re.sub(r"\bUS(?=[\0$])", "", text)
     signs, amounts = text.count("$"), len(re.findall(r"\$(?=\s?\.?\d)", text))
     text = text.replace("$", "\0" if signs == amounts else "")
     return re.sub(r"([+-]) ?\0(?=\s?\.?\d)", r"\0\1", text).replace("\0", '"$"')

@@ -57,10 +57,10 @@ def interval(text: str) -> Span | None:
     bounds = elements(inside)
     if len(bounds) != 2 or not all(bounds):
         return None
-    return _span(bounds[0], opening == "[", bounds[1], closing == "]")
+    return bounded(bounds[0], opening == "[", bounds[1], closing == "]")
 
 
-def _span(low: str, has_low: bool, high: str, has_high: bool) -> Span:
+def bounded(low: str, has_low: bool, high: str, has_high: bool) -> Span:
     low, high = low.replace("+" + INFINITY, INFINITY).strip(), high.replace("+" + INFINITY, INFINITY).strip()
     return Span(low, has_low and INFINITY not in low, high, has_high and INFINITY not in high)
 
@@ -69,17 +69,23 @@ def union(text: str) -> tuple[Span, ...] | None:
     r"""The spans of a union of intervals and finite sets, of ``\mathbb{R}`` with or without points; else None."""
     spans: list[Span] = []
     for piece in cut(text, {r"\cup"})[0]:
-        if (span := interval(piece)) is not None:
+        parts, cuts = cut(piece, {r"\setminus"})
+        if cuts and parts[0] != _REALS:
+            left = None if len(cuts) > 1 else _minus(union(parts[0]), union(parts[1]))
+            if left is None:
+                return None
+            spans += left
+        elif (span := interval(piece)) is not None:
             spans.append(span)
         elif piece.startswith(_REALS):
             rest = piece.removeprefix(_REALS)
             if rest in ("^+", "_+", "_{+}", "_{>0}", "^{>0}"):
-                spans.append(_span("0", False, INFINITY, False))
+                spans.append(bounded("0", False, INFINITY, False))
             elif not rest:
                 spans.append(LINE)
             else:
                 match = re.fullmatch(r"(?:\\setminus ?|-)\\\{(.*)\\\}", rest)
-                holes = _without(elements(match[1])) if match else None
+                holes = _without(elements(match[1])) if match else _minus((LINE,), union(parts[-1]) if cuts else None)
                 if holes is None:
                     return None
                 spans += holes
@@ -88,6 +94,21 @@ def union(text: str) -> tuple[Span, ...] | None:
         else:
             return None
     return tuple(spans)
+
+
+def _minus(spans: tuple[Span, ...] | None, taken: tuple[Span, ...] | None) -> list[Span] | None:
+    """What of some spans lies outside of others, whose bounds have to be numbers."""
+    if not spans or not taken:
+        return None
+    left = list(spans)
+    for span in taken:
+        below = Span("-" + INFINITY, False, span.low, not span.has_low)
+        above = Span(span.high, not span.has_high, INFINITY, False)
+        pairs = [_common(each, side) for each in left for side in (below, above)]
+        if any(pair is None for pair in pairs):
+            return None
+        left = [found for pair in pairs if pair for found in pair]
+    return left
 
 
 def _without(points: Sequence[str]) -> list[Span] | None:
@@ -123,19 +144,19 @@ def inequality(text: str) -> Region | Chain | None:
     if at is None or len(sides) > 3 or (len(sides) == 3 and at != 1):
         return Chain(tuple(sides), tuple(signs), text)
     if len(sides) == 3:
-        return Region(sides[1], (_span(sides[0], closed[0], sides[2], closed[1]),))
+        return Region(sides[1], (bounded(sides[0], closed[0], sides[2], closed[1]),))
     name, bound = sides[at], sides[1 - at]
     if re.fullmatch(r"\|[^|]+\|", name):
         opposite = bound[1:] if bound.startswith("-") else "-" + bound
         if at == 0:
-            return Region(name.strip("|"), (_span(opposite, closed[0], bound, closed[0]),))
+            return Region(name.strip("|"), (bounded(opposite, closed[0], bound, closed[0]),))
         return Region(
             name.strip("|"),
-            (_span("-" + INFINITY, False, opposite, closed[0]), _span(bound, closed[0], INFINITY, False)),
+            (bounded("-" + INFINITY, False, opposite, closed[0]), bounded(bound, closed[0], INFINITY, False)),
         )
     if at == 0:
-        return Region(name, (_span("-" + INFINITY, False, bound, closed[0]),))
-    return Region(name, (_span(bound, closed[0], INFINITY, False),))
+        return Region(name, (bounded("-" + INFINITY, False, bound, closed[0]),))
+    return Region(name, (bounded(bound, closed[0], INFINITY, False),))
 
 
 def _is_constant(side: str) -> bool:

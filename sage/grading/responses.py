@@ -9,7 +9,9 @@ from sage.grading.notation import canonical
 
 MAX_BOXES = 32
 """The last boxes of a response; those before are not looked at."""
-_THOUGHT = re.compile(r"<(/?)think(?:ing)?>")
+_THOUGHT = re.compile(
+    r"<\|?/?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad)\|?>|\[/?think\]|◁/?think▷", re.IGNORECASE
+)
 _BOX_TOKEN = re.compile(
     r"(?:\\+b|\x08)oxed\s*(?:\{|(\d))|\\+f(?:rame)?box\s*(?:\[[^\[\]{}]*\]\s*)*(?:\{|(\d))|\\[\\{}]|[{}]"
 )
@@ -21,8 +23,9 @@ _JOINT = re.compile(
 _SEPARATOR = re.compile(r"[,;&]|and\b|or\b|和|或|以及|\([a-z0-9]\)")
 _NAME = re.compile(r"([A-Za-z](?:_\{?\w+\}?)?)\s*=[\s$]*(?:\\[(\[]\s*)?\Z")
 _RETRACTION = re.compile(
-    r"(?i:\b(?:wrong|mistake|incorrect|error|instead|actually|wait|correct(?:ion|ed)|not|check)\b)"
+    r"(?i:\b(?:wrong|mistake|incorrect|error|instead|actually|wait|hmm+|reconsider|fails?|however|no(?=[.,!])|correct(?:ion|ed)|not|check)\b)"
 )
+_DENIED = re.compile(r"(?i:\bnot)[\s$]*(?:\\[(\[]\s*)?\Z")
 
 
 def boxed_spans(text: str) -> list[tuple[int, int]]:
@@ -59,7 +62,7 @@ def without_thoughts(response: str) -> str:
     parts: list[str] = []
     position, thinking = 0, False
     for match in _THOUGHT.finditer(response):
-        if not match[1]:
+        if "/" not in match[0]:
             if not thinking:
                 parts.append(response[position : match.start()])
             thinking = True
@@ -98,7 +101,9 @@ def find_boxes(text: str) -> Boxes:
             break
         joined.insert(0, span)
     every = list(dict.fromkeys(_content(text, span) for span in spans))
-    retracted = _RETRACTION.search(text, spans[0][1], spans[-1][0])
+    retracted = _RETRACTION.search(text, spans[0][1], spans[-1][0]) or _DENIED.search(
+        text[: _opening(text, spans[0][0])][-40:]
+    )
     final = list(dict.fromkeys(_content(text, span) for span in joined))
     alone = text[slice(*spans[-1])].strip()
     return Boxes(", ".join(final) if len(final) > 1 else alone, spans[-1][1], () if retracted else tuple(every))

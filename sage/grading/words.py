@@ -24,7 +24,7 @@ _UNITS = {
     "kw": "kilowatt", "v": "volt", "a": "ampere amp", "ohm": "", "k": "kelvin", "pa": "pascal", "kpa": "kilopascal",
     "mol": "mole", "ev": "electronvolt", "rad": "radian", "rev": "revolution", "celsius": "degc",
     "fahrenheit": "degf", "atm": "atmosphere", "dollar": "$ usd buck", "cent": "", "euro": "eur", "yen": "jpy",
-    "sterling": "gbp", "yuan": "rmb cny", "rupee": "inr", "am": "", "pm": "", "box": "boxes", "db": "decibel",
+    "sterling": "gbp", "yuan": "rmb cny", "rupee": "inr rs", "am": "", "pm": "", "box": "boxes", "db": "decibel",
 }  # fmt: skip
 _NAMES = {name: unit for unit, names in _UNITS.items() for name in (unit, *names.split())}
 _COMPOUND = {
@@ -41,7 +41,7 @@ _SHORT = frozenset(name for name in (*_NAMES, *_COMPOUND, *_POWERS) if 1 < len(n
     _words(
         "is are was has and or if not the to of for all any no yes odd per lbs yds hrs by at its it both "
         "bag cat dog car cup "
-        "men man boy pen egg max red tan top up an usd dne"
+        "men man boy pen egg max red tan top up an usd dne row"
     )
 )
 """Words of two and three letters; other such runs of letters are products of variables."""
@@ -59,7 +59,7 @@ BINDING = frozenset(
         "between nor neither "
         "january february march april may june july august september october november december "
         "jan feb apr jun jul aug sept oct nov dec monday tuesday wednesday thursday friday saturday sunday "
-        "undefined wrong half twice double triple dozen hundred thousand every all false incorrect"
+        "undefined wrong bc bce half twice double triple dozen hundred thousand every all false incorrect"
     )
 )
 """Words that a value may not lose."""
@@ -82,7 +82,9 @@ _PHRASES = {
     "equal": "=", "is": "=", "are": "=", "plus or minus": r"\pm ", "percent": "%", "per cent": "%",
     "degrees": r"\degree ", "degree": r"\degree ", "infinity": r"\infty ", "union": r"\cup ", "minus": "-",
     "negative": "-", "all real numbers": r"\mathbb{R}", "all reals": r"\mathbb{R}", "all real": r"\mathbb{R}",
-    "real numbers": r"\mathbb{R}", "empty set": r"\emptyset ", "modulo": r"\mod ", "mod": r"\mod ",
+    "real numbers": r"\mathbb{R}", "all integers": r"\mathbb{Z}",
+    "all nonzero real numbers": r"\mathbb{R}\setminus\{0\}", "all positive real numbers": r"(0,\infty)",
+    "all natural numbers": r"\mathbb{N}", "empty set": r"\emptyset ", "modulo": r"\mod ", "mod": r"\mod ",
 }  # fmt: skip
 _BY_LENGTH = sorted(((tuple(phrase.split()), sign) for phrase, sign in _PHRASES.items()), key=lambda p: -len(p[0]))
 
@@ -92,7 +94,7 @@ _LETTERS = r"[^\W\d_]"
 _SKIPPED = re.compile(
     rf"{WORD}|\\(?:begin|end|mathbb|mathcal)\{{[^{{}}]*\}}|\\[A-Za-z]+|({_LETTERS}{{2,}}(?:-{_LETTERS}{{2,}})*|[\u3040-\u9fff])"
 )
-_BEHIND_VALUE = re.compile(r'(?:[\d)}\]%"]|" ?(?:\\cdot|[/*])|\\pi|\\frac\{|"\}\{)\s*\Z')
+_BEHIND_VALUE = re.compile(r'(?:[\d)}\]%"]|" ?(?:\^\{?-?\d\}?)? ?(?:\\cdot|[/*])|\\pi|\\frac\{|"\}\{)\s*\Z')
 _BEHIND_AND = re.compile(r'"(?:and|or)" *\Z')
 _RUN = re.compile(rf"{_LETTERS}+")
 _ARTICLE = re.compile(r'(?<![\w\\])[aA] (?="(?!is"|are"|or"|and"|"))')
@@ -147,6 +149,7 @@ def _is_word(text: str, start: int, end: int) -> bool:
 def quote_all(content: str, before: str) -> str:
     r"""The content of a ``\text{}`` with its words in quotes: all but single letters, function names and capitals,
     which name points and choices; letters of units too if they stand behind a value, at the end of what is before."""
+    content = re.sub(r"\b(non|anti|semi|pre)-(?=[a-z])", r"\1", content)
     blank = content[: len(content) - len(content.lstrip())]
     behind_value = bool(_BEHIND_VALUE.search(before[-20:] + blank)) and not _BEHIND_AND.search(before)
 
@@ -156,13 +159,15 @@ def quote_all(content: str, before: str) -> str:
             return letters
         if letters.lower() in _FUNCTIONS:
             return '"mod"' if letters == "mod" else f"\\{letters} "
+        if content[start - 1 : start].isdigit() and content[match.end() : match.end() + 1].isdigit():
+            return letters  # a digit of 1A3
         behind = behind_value or bool(re.search(r"\d\s*\Z", content[max(0, start - 20) : start]))
         if len(letters) == 1:
             return f'"{letters}"' if behind and letters in UNIT_LETTERS else letters
         capitals = letters.isupper() and not behind and letters.lower() not in _SHORT
         return letters if capitals else f'"{letters}"'
 
-    return _ARTICLE.sub("", _RUN.sub(run, content))
+    return _ARTICLE.sub("", _RUN.sub(run, content).replace('"-"', '""'))
 
 
 def say(text: str) -> str:
@@ -195,7 +200,9 @@ def _sign(words: list[str], before: str, after: str) -> tuple[str, int]:
             elif sign == "-":
                 fits = last and (after.isalnum() or after in ("\\", "("))
             else:
-                fits = "{" in sign or "empty" in sign or bool(after if last else words)
+                fits = (
+                    sign[0] == "(" or "{" in sign or sign[1:6] in ("empty", "infty") or bool(after if last else words)
+                )
             return (sign, len(phrase)) if fits else ("", 0)
     return "", 0
 
@@ -275,6 +282,17 @@ def spoken(words: str) -> tuple[str, ...]:
     """An answer in words: in lower case, singular, without articles."""
     found = [singular(word) for word in re.findall('"([^"]*)"', words)]
     return ("dne",) if found == ["doe", "not", "exist"] else tuple(word for word in found if word not in _ARTICLES)
+
+
+_IDLE = frozenset(_words("it is be they are on this number solution triangle function"))
+_NOT_ALONE = frozenset(_words("no not none neither"))
+"""Words that another one changes: *no* is not *no solution*."""
+
+
+def may_miss_words(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """Whether answers in words are the same but for words that add nothing: *even* and *it is an even number*."""
+    bare = [tuple(word for word in words if word not in _IDLE) for words in (left, right)]
+    return left == right or (bool(bare[0]) and bare[0] == bare[1] and not _NOT_ALONE & set(bare[0]))
 
 
 def said(words: str) -> tuple[str, ...]:
