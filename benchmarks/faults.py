@@ -284,7 +284,7 @@ class Endpoint:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1#hints"
 
 
 def injected(fault: str, inject: Callable[[Run], None], folder: Path, data: Path, *overrides: str) -> Outcome:

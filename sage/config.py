@@ -156,6 +156,7 @@ class SageConfig(BaseModel):
             top_p=self.hint_top_p,
             max_tokens=self.hint_answer_tokens,
             prompts=PromptTemplates.load(self.prompts),
+            timeout=min(300.0, self.stall_limit / 6),  # four tries end before the run would for want of progress
         )
 
     def open_hint_source(self) -> HintSource | None:

@@ -179,7 +179,7 @@ class SageHooks(PPOTrainer):
         try:
             return super()._step_once(*args, **kwargs)
         except RuntimeError:
-            self._take_outcomes()  # verl says only that a step has no rows: say why
+            self._take_outcomes(failed=True)  # verl says only that a step has no rows: say why
             raise
 
     def _balance_batch(self, batch: KVBatchMeta, *args: Any, **kwargs: Any) -> KVBatchMeta:
@@ -204,13 +204,13 @@ class SageHooks(PPOTrainer):
             self.step_skipped_groups += len(self.dead.uids)
         return batch
 
-    def _take_outcomes(self) -> dict[str, Visit | Skip]:
-        """What became of the prompts that have left the queue.
+    def _take_outcomes(self, failed: bool = False) -> dict[str, Visit | Skip]:
+        """What became of the prompts that have left the queue, with ``failed`` of those in it that have no rows too.
 
         Raises:
             PartLost, BrokenStep: as `watch.check_step`.
         """
-        gone = self.dispatched - self._waiting()
+        gone = self.dispatched - self._waiting(but_failed=failed)
         outcomes = channel.collect(gone)
         unknown = Skip(SkipReason.ROLLOUT_ERROR, "the rollout worker's log says why")
         skips = [o for o in (outcomes.get(uid, unknown) for uid in gone) if isinstance(o, Skip)]
@@ -219,10 +219,11 @@ class SageHooks(PPOTrainer):
         watch.check_step(len(gone), skips, self.sage.max_lost)
         return outcomes
 
-    def _waiting(self) -> set[str]:
+    def _waiting(self, but_failed: bool = False) -> set[str]:
         """Prompts that are still being rolled out, or wait for a later batch."""
         tags = (tq.kv_list("train") or {}).get("train", {})
-        return {key for key, tag in tags.items() if tag.get("is_prompt", False)}
+        failed = "failure" if but_failed else None
+        return {key for key, tag in tags.items() if tag.get("is_prompt", False) and tag.get("status") != failed}
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_advantage(batch, metrics)

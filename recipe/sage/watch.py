@@ -12,6 +12,7 @@ head process, which needs no process or file of its own. A run that is lost ends
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import threading
@@ -21,6 +22,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import ray
@@ -95,7 +97,7 @@ def dead_ray() -> str | None:
 
 def dead_part() -> str | None:
     """A process of this run that is dead, in words with its own last error; None while all live."""
-    for actor in actors(job_id=ray.JobID.from_hex(ray.get_runtime_context().get_job_id())).values():
+    for actor in _actors():
         cause = str(actor["DeathCause"])
         if actor["State"] == "DEAD" and ("WORKER_DIED" in cause or "NODE_DIED" in cause):
             name = actor["Name"] or actor["ActorClassName"]
@@ -154,16 +156,34 @@ def _reason(cause: str) -> str:
     return NO_ERROR
 
 
+def _actors() -> list[dict[str, Any]]:
+    """This run's processes in Ray's table of actors."""
+    return list(actors(job_id=ray.JobID.from_hex(ray.get_runtime_context().get_job_id())).values())
+
+
+def logged_error(since: float) -> str:
+    """The last error of a part that has written to its log since then, in words; "" for none."""
+    for actor in _actors():
+        if error := last_error(actor["Pid"], since):
+            return f"; {actor['Name'] or actor['ActorClassName']} logged: {error}"
+    return ""
+
+
 def _engine_error() -> str:
     """The last error in the logs of the servers, which run the engines."""
     servers = [a["Pid"] for a in actors().values() if "Server" in a["ActorClassName"]]
     return next((e for pid in servers if (e := last_error(pid))), NO_ERROR)
 
 
-def last_error(pid: int) -> str:
-    """The last line of an error in the log of a worker of Ray's, if it ran on this machine; "" for none."""
+def last_error(pid: int, since: float = 0.0) -> str:
+    """The last line of an error in the log of a worker of Ray's, if it ran on this machine; "" for none.
+
+    Args:
+        pid: of the worker.
+        since: leave out logs that were last written to before this time, in seconds since the epoch.
+    """
     folder = Path(ray._private.worker.global_worker.node.get_logs_dir_path())
-    for path in sorted(folder.glob(f"worker-*-{pid}.*")):
+    for path in sorted(path for path in folder.glob(f"worker-*-{pid}.*") if path.stat().st_mtime >= since):
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - LOG_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()
@@ -226,15 +246,18 @@ class Watch(threading.Thread):
             if part := dead_part():
                 return part
         limit = self.stall_limit * (START_UP_FACTOR if self.phase == START_UP else 1)
-        if time.monotonic() - self._since > limit:
-            return f"no progress for {limit:.0f} s (sage.stall_limit); all processes are alive, one of them is stuck"
+        if (stalled := time.monotonic() - self._since) > limit:
+            error = logged_error(time.time() - stalled - 2 * POLL_SECONDS) if ray.is_initialized() else ""
+            return f"no progress for {limit:.0f} s (sage.stall_limit); all processes live, one of them is stuck{error}"
         return None
 
     def end_with(self, error: ray.exceptions.RayError) -> None:
         """End after an error of the run itself."""
         cause = getattr(error, "cause", None) or error
         lost = isinstance(cause, (PartLost, BrokenStep, ray.exceptions.RayError))
-        self.end(in_one_line(error), LOST if lost else 1)
+        full = isinstance(cause, OSError) and cause.errno == errno.ENOSPC
+        advice = f"; make room, the run writes to {self.folder} and to what VERL_FILE_LOGGER_PATH names" if full else ""
+        self.end(in_one_line(error) + advice, LOST if lost else 1)
 
     def end(self, reason: str, status: int) -> None:
         """Say why, stop whatever this process started, and exit.

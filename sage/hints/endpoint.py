@@ -104,6 +104,10 @@ class Endpoint:
     The key, where one is needed, is read from the environment variable ``SAGE_HINT_API_KEY``. The first error of each
     kind is logged.
 
+    Args:
+        url: as above.
+        timeout: seconds for each of four tries to reach it.
+
     Raises:
         ValueError: the URL is not complete.
     """
@@ -115,13 +119,13 @@ class Endpoint:
     pause = 1.0
     """Seconds before the second try, twice as many before each further one."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float = 300.0) -> None:
         from openai import AsyncOpenAI
 
         _check_url(url)
         base, _, self.model = url.partition("#")
         key = os.environ.get("SAGE_HINT_API_KEY", "none")
-        self.client = AsyncOpenAI(base_url=base, api_key=key, max_retries=3, timeout=300)
+        self.client = AsyncOpenAI(base_url=base, api_key=key, max_retries=3, timeout=timeout)
         self.limit = "max_tokens"
         self.takes_format = True
         self.logged: set[str] = set()
@@ -227,7 +231,7 @@ class EndpointSource(Written):
 
     def __init__(self, url: str, settings: HintSettings) -> None:
         super().__init__(settings)
-        self.endpoint = Endpoint(url)
+        self.endpoint = Endpoint(url, settings.timeout)
         self.schema = json_schema(settings.max_level) if settings.schema and settings.request == "json" else None
 
     @classmethod

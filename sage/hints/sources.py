@@ -41,6 +41,8 @@ class HintSettings:
     max_tokens: int
     """Of an answer, with its reasoning."""
     prompts: PromptTemplates
+    timeout: float = 300.0
+    """Seconds for each of four tries of a request to an endpoint."""
 
 
 @dataclass(frozen=True)

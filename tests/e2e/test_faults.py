@@ -41,3 +41,20 @@ def test_a_killed_engine_ends_the_run_and_its_step_is_not_trained_on(tmp_path, d
 def test_an_engine_that_raises_in_weight_sync_ends_the_run_with_its_own_error(tmp_path, data):
     outcome = end("sync", lambda run: faults.flag("sync", run), tmp_path / "run", data)
     assert "a fault in the engine's weight sync" in outcome.sentence
+
+
+def test_a_reward_function_that_raises_for_every_row_is_named(tmp_path, data):
+    outcome = end("raise", lambda run: faults.flag("raise", run), tmp_path / "run", data)
+    assert "16 of 16 prompts were lost" in outcome.sentence and "a fault in the reward function" in outcome.sentence
+
+
+def test_a_reward_function_that_hangs_ends_the_run_when_no_rollout_has_ended_for_long(tmp_path, data):
+    outcome = end("hang", lambda run: faults.flag("hang", run), tmp_path / "run", data)
+    assert "no progress for 90 s" in outcome.sentence
+    assert faults.resume(tmp_path / "run", data).endswith("state equal to a replay")
+
+
+@pytest.mark.parametrize("part", ["rollout worker", "Ray's head (GCS)"])
+def test_a_killed_process_is_named(part, tmp_path, data):
+    outcome = end(part, lambda run: faults.kill(faults.PROCESSES[part], run), tmp_path / "run", data)
+    assert "has died" in outcome.sentence and outcome.seconds < 30

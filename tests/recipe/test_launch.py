@@ -102,9 +102,7 @@ def test_the_study_of_hard_prompts(method, data):
     assert run.trainer.experiment_name == f"qwen3-4b_hard-prompts_{method}"
 
 
-@pytest.mark.parametrize(
-    "length, response, model_length, shared", [("16k", 16384, 18432, 1), ("32k", 30720, 32768, 2)]
-)
+@pytest.mark.parametrize("length, response, model_length, shared", [("16k", 16384, 18432, 1), ("32k", 30720, 32768, 2)])
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", MODELS)
 def test_long_responses_are_one_switch(model, engine, length, response, model_length, shared, data):

@@ -1,6 +1,8 @@
 """When a run is given up, and what is said then; the processes themselves are in tests/e2e/test_faults.py."""
 
+import errno
 import time
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -53,3 +55,24 @@ def test_the_last_sentence_names_the_checkpoint_to_resume_from(tmp_path):
     assert "no checkpoint yet" in watch.run_in_words(tmp_path)
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("40")
     assert str(tmp_path / "global_step_40") in watch.run_in_words(tmp_path)
+
+
+def test_a_full_disk_is_said_with_the_folders(tmp_path, monkeypatch):
+    said = []
+    guard = watch.Watch(10, tmp_path)
+    monkeypatch.setattr(guard, "end", lambda reason, status: said.append((reason, status)))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    guard.end_with(ray.exceptions.RayTaskError("f", "traceback", full))
+    ((reason, status),) = said
+    assert status == 1 and "No space left" in reason and f"make room, the run writes to {tmp_path}" in reason
+
+
+def test_the_last_error_of_a_log_counts_if_it_is_recent(tmp_path, monkeypatch):
+    (tmp_path / "worker-a-01-7.out").write_text(
+        "x\n(EngineCore pid=8) ERROR [core.py:1] RuntimeError: in weight sync\ny\n"
+    )
+    node = SimpleNamespace(get_logs_dir_path=lambda: str(tmp_path))
+    monkeypatch.setattr(ray._private.worker.global_worker, "node", node)
+    monkeypatch.setattr(watch, "_actors", lambda: [{"Pid": 6, "Name": "a"}, {"Pid": 7, "Name": "server"}])
+    assert watch.logged_error(time.time() - 5) == "; server logged: RuntimeError: in weight sync"
+    assert watch.logged_error(time.time() + 5) == ""
