@@ -45,7 +45,15 @@ class Comparison:
         """Whether a candidate that is announced as the answer is it; a calculation that is left to do is not."""
         latex = as_latex(candidate.rpartition("=")[2])
         left_to_do = self._has_form and self._number is not None and number(latex) is None and _Form(latex).sums > 0
-        return not left_to_do and self(candidate)
+        return not left_to_do and (self(candidate) or self._otherwise(candidate))
+
+    def _otherwise(self, candidate: str) -> bool:
+        """Whether an announced value is the answer in other letters: x = 3, y = -1 for (3,-1), five centimetres."""
+        candidate = candidate.strip()
+        if self._number is not None or not self._has_form or self._slow_left <= 0 or not re.search(r"\d", candidate):
+            return False
+        self._slow_left -= 1
+        return len(candidate) <= self._longest and self._verifier.same_answer(as_latex(candidate), self._answer)
 
     def mention(self, candidate: str, said: bool) -> bool:
         """Whether a candidate that nothing announces states the answer; ``said``: of something, that it is so."""

@@ -33,7 +33,7 @@ _RIGHT_SIDE = re.compile(r"(?:=|\\approx|\\to|→|≈|\bequals\b)\s*([^=\n$;≈�
 # Mathematics outside dollars: numbers, single letters, commands, names such as sqrt, signs.
 _RUN = re.compile(
     r"(?:\d|\\[A-Za-z]+|\\[{}]|(?<![A-Za-z])(?:sqrt|cbrt|pi|[A-Za-z])(?![A-Za-z])|[-+*/^_=<>≤≥√∛π∞°±×·⋅(){}\[\]|!:.²³]"
-    r"|(?<=\d),(?=\d)|, (?=[-\d\\√]|[a-z]\b)| (?=[-+*/=<>≤≥√π\d\\(]|sqrt\b|pi\b|[b-z]\b))+",
+    r"|(?<=\d),(?=\d)|, (?=[-\d\\√]|[a-z]\b)| (?=[-+*/=<>≤≥√π\d\\(]|sqrt\b|pi\b|[b-z]\b)| over (?=\d))+",
 )
 _ASSIGNED = re.compile(r"[\s$*({\\\[]{0,5}\S{1,10}?\s{0,2}(?==)")
 _CLAUSE_END = re.compile(
@@ -58,7 +58,7 @@ _GOES_ON = re.compile(
     |\s(?:more|less|fewer|greater|larger|smaller|bigger|longer|shorter|plus|minus|multiplied|divided|digits?|decimals?
       |point|hundred|thousand|million|halves|thirds|quarters|fourths|fifths|sixths|steps?|equations?|cases|unknowns
       |expressions?|or\smore|or\sless)\b
-    |(?<=[Oo]ne)\sof\b|位|(?<=[一两])[个种些定样般直]
+    |(?<=[Oo]ne)\sof\b|位|的(?=[倍因约])|(?<=[一两])[个种些定样般直]
     |\s?\^(?!\s?\{?\\circ)|!\s?(?=[\w/*+-])|(?:st|nd|rd|th)\b|[.,]\d
     |(?:[bcefijknopqrtuvwxyzBDEGIMOPQRSTUXYZ]|[a-z]\^)(?![A-Za-z])|\((?!\w{2,})|\s[x-z](?![A-Za-z]))""",
     re.VERBOSE,
@@ -104,7 +104,7 @@ def values_after(hint: str, position: int) -> Iterator[Span]:
     for skipped in {0, offset}:
         if match := _WORD.match(window, skipped):
             yield position + match.start(), position + match.end()
-        if match := _RUN.match(window, skipped):
+        if (match := _RUN.match(window, skipped)) and not _GOES_ON.match(window, match.end()):
             yield from _pieces(hint, position + match.start(), position + match.end())
     if (name := _ASSIGNED.match(window)) and (right := _RIGHT_SIDE.match(window, name.end())):
         yield position + right.start(1), position + right.end(1)
