@@ -14,7 +14,10 @@ _QUANTITY = (
     r"outputs?|tally|quantity|ratio|lengths?|angles?|volumes?|integers?|scores?|expression|results?|answers?)"
 )
 _ANSWER = rf"(?:(?:{_ADJECTIVE}\s){{0,2}}(?:answers?|ans)\b\.?|final\s{_QUANTITY})"
-_NOUN = rf"(?:{_ANSWER}|(?:{_ADJECTIVE}\s){{0,2}}(?:results?|solutions?)|{_SOUGHT}\s{_QUANTITY}|correct\s(?:value|total|number)|\bQ\.?E\.?D\b)"
+_NOUN = (
+    rf"(?:{_ANSWER}|(?:{_ADJECTIVE}\s){{0,2}}(?:results?|solutions?)|{_SOUGHT}\s{_QUANTITY}"
+    r"|correct\s(?:value|total|number)|\bQ\.?E\.?D\b)"
+)
 # What may stand between "the answer" and "is". Closed classes of words only: "the answer depends on whether x is 2".
 _BETWEEN = (
     r"(?:\s\(?(?:here|then|now|therefore|thus|hence|so|to|the|this|that|these|of|for|in|we|you|us|your|our|it|problem|"

@@ -39,11 +39,15 @@ _LEVEL_MEMBERS = ("level", "hint_level", "strength", "tier", "number", "id")
 _TEXT_MEMBERS = ("hint", "text", "content", "value", "description", "message")
 _HEADING = re.compile(
     rf"""^[ \t>]{{0,8}}(?:[-+•][ \t]{{1,3}}|\d{{1,2}}[.)][ \t]{{1,3}})?\#{{0,6}}[ \t]{{0,3}}[*_`"'“‘\[(<]{{0,4}}
-    (?P<key>(?:{_NOUN}[ \t_.:\#="-]{{0,3}}){{1,3}}{_NUMBER}级?(?:[ _]hint)?(?:[ ]?\([^)\n]{{0,60}}\))?
+    (?P<key>(?:{_NOUN}[ \t_.:\#="-]{{0,3}}){{1,3}}{_NUMBER}级?(?:[ _]hint|提示)?(?:[ ]?\([^)\n]{{0,60}}\))?
        |{_NUMBER}[ _](?:level[ _])?hint)
-    [*_`"'”’\])>]{{0,4}}(?:[ \t]{{0,3}}(?:[:\uff1a]|[-–—.](?=[ \t]))[ \t]{{0,3}}[*_]{{0,3}}
+    [*_`"'”’\])>]{{0,4}}(?:[ \t]{{0,3}}(?:[:=\uff1a]|[-–—.](?=[ \t]))[ \t]{{0,3}}[*_]{{0,3}}
        |(?=[ \t]{{0,3}}(?:\n|\Z))|(?<=>))""",
     re.MULTILINE | re.IGNORECASE | re.VERBOSE,
+)
+_OTHER = re.compile(
+    rf"(?:^|[\s\"'“”{{,.])((?:level|hint)[ _]?{_NUMBER})(?:[\"'“”]\s{{0,3}}[:\uff1a]|[:\uff1a]\s{{0,3}}[\"'“”]|:\s)",
+    re.IGNORECASE,
 )
 _OBJECT = re.compile(r"\{\s{0,9}[\"']?\w")
 _BLOCK_MARK = re.compile(r"[|>][-+]?\d?[ \t]{0,9}\n")
@@ -74,7 +78,7 @@ def parse_hints(text: str, levels: Sequence[int], *, cut: bool = False) -> dict[
     for answer, certain in answers(own_turn(text)):
         hints = _read_levels(answer, max(levels, default=0), cut and not closes_thoughts(text))
         if hints and (certain or any(map(closes_thoughts, hints.values()))):
-            return {level: hints[level] for level in levels if level in hints}
+            return {level: hints[level] for level in levels if level in hints and not _holds_other(hints[level], level)}
     return {}
 
 
@@ -94,12 +98,25 @@ def parse_hint(text: str, level: int | None = None) -> str:
     """
     text = plain_answer(own_turn(text))
     sections = dict(_sections(text))
-    if level in sections and len(sections) > 1:
-        return sections[level]
-    if "{" in text and (hint := _hint_of_objects(text, level)) is not None:
+    if level is not None and (len(sections) > 1 or min(sections, default=level) > level):
+        return _of_level(sections, level)
+    if ("{" in text or text.startswith("[")) and (hint := _hint_of_objects(text, level)) is not None:
         return hint
     text = without_labels(unquoted(text))
-    return without_labels(unquoted(text))
+    text = without_labels(unquoted(text))
+    return "" if level is not None and _holds_other(text, level) else text
+
+
+def _of_level(hints: dict[int, str], level: int) -> str:
+    """The hint of a level; of a single one, also where it is called a weaker one, but never a stronger one."""
+    hint = hints.get(level) or (next(iter(hints.values())) if len(hints) == 1 and min(hints) < level else "")
+    return "" if _holds_other(hint, level) else hint
+
+
+def _holds_other(hint: str, level: int) -> bool:
+    """Whether the hint of a level goes on into that of another, for want of a quote or a line between them."""
+    keys = (_level_of(match[1]) for match in _OTHER.finditer(hint))
+    return any(key is not None and key != level for key in keys)
 
 
 def _read_levels(text: str, count: int, cut: bool) -> dict[int, str]:
@@ -118,7 +135,7 @@ def _read_levels(text: str, count: int, cut: bool) -> dict[int, str]:
                 break
             gathered.update(hints)
     if gathered:
-        return gathered
+        return {level + 1: hint for level, hint in gathered.items()} if 0 in gathered else gathered
     for one in best_first(found):
         if isinstance(one.value, list) and (len(one.value) == count or (len(one.value) < count and not one.complete)):
             items = {level: _text_of(item) for level, item in enumerate(one.value, 1)}
@@ -153,6 +170,8 @@ def _levels_of(value: Value) -> dict[int, str]:
     hints: dict[int, str] = {}
     for key, member in value.items():
         level = _level_of(key)
+        if isinstance(member, Raw) and level is not None and _holds_other(member, level):
+            continue
         if level is not None and (hint := _text_of(member)):
             hints[level] = hint
     if not hints:
@@ -162,7 +181,7 @@ def _levels_of(value: Value) -> dict[int, str]:
         hint = next((_text_of(members[key]) for key in _TEXT_MEMBERS if key in members), "")
         if level is not None and hint:
             hints[level] = hint
-    return hints
+    return {} if len(hints) > 1 and {*hints.values()} <= {"...", "…"} else hints  # a form that was not filled in
 
 
 def _text_of(value: Value) -> str:
@@ -181,10 +200,13 @@ def _text_of(value: Value) -> str:
 def _hint_of_objects(text: str, level: int | None) -> str | None:
     """The hint of an object in a text; None where the text has no object of hints."""
     found = scan(text)
+    if level is not None and any(_levels_of(one.value) for one in found):
+        return _of_level(_read_levels(text, 0, cut=False), level)
     for one in best_first(found):
-        hints = _levels_of(one.value)
-        if hints:
-            return hints.get(level, "") if level is not None and len(hints) > 1 else next(iter(hints.values()))
+        if hints := _levels_of(one.value):
+            return next(iter(hints.values()))
+        if one.start == 0 and isinstance(one.value, list) and level and not any(isinstance(i, dict) for i in one.value):
+            return _text_of(one.value[min(level, len(one.value)) - 1]) if one.value else ""
         if (one.start == 0 or (isinstance(one.value, dict) and "hint" in one.value)) and (hint := _text_of(one.value)):
             return hint
     return "" if any(one.start == 0 and isinstance(one.value, dict) for one in found) else None

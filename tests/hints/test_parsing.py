@@ -69,6 +69,38 @@ def test_nothing_usable_is_an_empty_dict(text: str) -> None:
     assert parse_hints(text, LEVELS) == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "hints"),
+    [
+        ('{"level_1": "a,\n "level_2": "b",\n "level_3": "c"}', {3: "c"}),
+        ('{"level_1": "a", "level_2: "b", "level_3": "c"}', {3: "c"}),
+        ("Level 1: a Level 2: b Level 3: c", {}),
+        ('{"level_0": "a", "level_1": "b", "level_2": "c"}', {1: "a", 2: "b", 3: "c"}),
+        ('{"level_1": "a", "level_2": "b"} in the form {"level_1": "...", "level_2": "..."}', {1: "a", 2: "b"}),
+        ('level_1 = "a"\nlevel_2 = "b"', {1: "a", 2: "b"}),
+        ("第一级提示：a\n第二级提示：b", {1: "a", 2: "b"}),
+    ],
+)
+def test_no_hint_holds_that_of_another_level(text: str, hints: dict[int, str]) -> None:
+    assert parse_hints(text, LEVELS) == hints
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "hint"),
+    [
+        ('{"level_3": "c"}', 1, ""),
+        ('{"level_1": "a"}', 2, "a"),
+        ("Level 3: c", 1, ""),
+        ("Level 2: b\nLevel 3: c", 1, ""),
+        ('[{"level": 1, "hint": "a"}, {"level": 2, "hint": "b"}]', 2, "b"),
+        ('["a", "b", "c"]', 2, "b"),
+        ("Consider the parity. Level 2: b", 1, ""),
+    ],
+)
+def test_one_hint_is_never_a_stronger_one(text: str, level: int, hint: str) -> None:
+    assert parse_hint(text, level) == hint
+
+
 def test_only_requested_levels_are_returned_in_their_order() -> None:
     text = '{"level_1": "a", "level_2": "b", "level_3": "c", "level_4": "d"}'
     assert list(parse_hints(text, [3, 1]).items()) == [(3, "c"), (1, "a")]
