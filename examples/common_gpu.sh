@@ -6,6 +6,8 @@
 #   method=NAME      a file in recipe/sage/config/method, or sft: verl's SFT trainer on the reference solutions
 #   backend=NAME     fsdp or megatron
 #   length=16k       responses of 16384 tokens instead of 8192, or 32k: prompt and response 32768 together; what goes with them is below
+#   gpu=24g          memory of a GPU: what depends on it and on the model's size is chosen by the planner (recipe/sage/fit.py) and
+#                    printed; gpu=auto takes that of the GPU here. A key that you set stays as you set it
 #   study=hard-prompts   run_qwen3-4b.sh only
 #
 # Overrides come last and win. May be set from outside; nothing else of the environment is changed, except that the root of the
@@ -56,7 +58,7 @@ name_of() { # the last part of a path or a name on the hub; of a snapshot in the
 
 # Starts what the arguments ask for, with MODEL and the arrays SETTINGS, SFT, MEGATRON and HARD_PROMPTS of the calling script.
 launch() {
-  local method=sage backend=fsdp length="" study="" argument root methods file
+  local method=sage backend=fsdp length="" gpu="" study="" argument root methods file
   local -a given=() chosen arguments
   for argument in "$@"; do
     case $argument in
@@ -64,6 +66,7 @@ launch() {
       method=*) method=${argument#*=} ;;
       backend=*) backend=${argument#*=} ;;
       length=*) length=${argument#*=} ;;
+      gpu=*) gpu=${argument#*=} ;;
       study=*) study=${argument#*=} ;;
       *) given+=("$argument") ;;
     esac
@@ -79,6 +82,8 @@ launch() {
   [[ ! $study || $study == hard-prompts ]] || refuse "study=$study must be hard-prompts"
   [[ ! $study || ${HARD_PROMPTS+set} ]] || refuse "study=$study has settings in run_qwen3-4b.sh only"
   [[ ! $study || $method != sft ]] || refuse "study=$study takes any method but sft"
+  [[ $method != sft || ${SFT+set} ]] || refuse "method=sft has no settings in this script"
+  [[ $backend != megatron || ${MEGATRON+set} ]] || refuse "backend=megatron has no settings in this script"
 
   N_GPUS=${N_GPUS:-8} # paper: 8 GPUs (A100)
   NNODES=${NNODES:-1}
@@ -157,6 +162,13 @@ launch() {
   export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
   mapfile -d '' -t arguments < <("$PYTHON" -m recipe.sage.command_line "$config" "${chosen[@]}" "${before[@]}" "${given[@]}")
   wait $! || exit 2 # it has said why
+
+  if [[ $gpu && $method != sft ]]; then
+    local fitting
+    fitting=$("$PYTHON" -m recipe.sage.fit "$gpu" "${arguments[@]}" -- "${given[@]}") || exit 2 # it has said why
+    mapfile -t -O "${#arguments[@]}" arguments < <(printf "%s" "$fitting")
+    if [[ $DRY_RUN != 0 && $gpu != auto ]]; then arguments+=(--gpu-memory "${gpu%g}"); fi
+  fi
 
   export TENSORBOARD_DIR="${TENSORBOARD_DIR:-$OUTPUT_DIR/tensorboard}"
   local metrics=$OUTPUT_DIR/metrics.jsonl

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Any other model, a folder or a name on the hub, with the settings of run_qwen2.5-7b.sh; results are named after it.
+# Any other model, a folder or a name on the hub, with the settings of run_qwen2.5-7b.sh; results are named after it. What belongs to the
+# model's size is chosen by the planner and printed: GPUs of an engine, memory, micro-batches, offloading, LoRA where nothing else
+# fits, lengths where the model takes fewer tokens. A key that you set stays.
 #
 #   TRAIN_FILE=train.parquet VAL_FILE=val.parquet bash examples/run.sh Qwen/Qwen3-1.7B method=sage [overrides]
 #
-# Arguments as in common_gpu.sh. What belongs to the model's size (DRY_RUN=1 says whether it fits):
-# actor_rollout_ref.rollout.tensor_model_parallel_size=1, actor_rollout_ref.rollout.gpu_memory_utilization=0.6 and, for
-# backend=megatron, actor_rollout_ref.actor.megatron.tensor_model_parallel_size=4.
+# Arguments as in common_gpu.sh; gpu=40g names the memory of a GPU where it is not that of the GPU here.
 set -euo pipefail
 if [[ " $* " =~ " "(-h|--help)" " ]]; then
   awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"
@@ -16,4 +16,4 @@ if [[ ! ${1:-} || $1 == -* || ($1 == *=* && ! -d $1) ]]; then
   exit 2
 fi
 export MODEL_PATH=$1
-exec bash "$(dirname "${BASH_SOURCE[0]}")/run_qwen2.5-7b.sh" "${@:2}"
+exec bash "$(dirname "${BASH_SOURCE[0]}")/run_qwen2.5-7b.sh" gpu=auto "${@:2}"

@@ -68,7 +68,7 @@ def settings_of_run(config: DictConfig, overrides: list[str]) -> Iterator[tuple[
 
 
 def load_shape(model: str) -> ModelShape:
-    """The shape of a model: a folder, one of the paper's, or a ``config.json`` on the hub.
+    """The shape of a model: a folder, one of the launch scripts', or a ``config.json`` on the hub.
 
     Raises:
         ValueError: it cannot be had, or is of a kind that we cannot measure.
@@ -271,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-name", default="sage_trainer", help="as for main_sage")
     parser.add_argument("--full", action="store_true", help="print the whole configuration, verl's defaults as well")
-    parser.add_argument("--gpu", choices=GPUS, default="a100", help="kind of GPU (default: %(default)s)")
+    parser.add_argument("--gpu", choices=GPUS, help="kind of GPU (default: a100, or one with --gpu-memory)")
     parser.add_argument("--gpus", type=_positive, help="GPUs of a node (default: trainer.n_gpus_per_node)")
     parser.add_argument("--gpu-memory", type=float, help="GB of one GPU (default: that of its kind)")
     lengths = parser.add_mutually_exclusive_group()
@@ -316,10 +316,12 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"  memory and time not estimated for {config.actor_rollout_ref.model.path}: {error}")
     else:
-        gpu = GPUS[args.gpu]
+        alike = (kind for kind, gpu in GPUS.items() if gpu.gigabytes == args.gpu_memory)
+        name = args.gpu or next(alike, "a100")
+        gpu = GPUS[name]
         memory, shortages = describe_memory(config, shape, args.gpu_memory or gpu.gigabytes)
         print("\n".join([memory, *(f"    {shortage}" for shortage in shortages)]))
-        print(describe_time(config, sage, shape, report, gpu, args.gpu, habits))
+        print(describe_time(config, sage, shape, report, gpu, name, habits))
     for problem in lacking(config):
         print(f"  here   {problem}")
     return int(bool(shortages))

@@ -105,12 +105,14 @@ KNOWN_SHAPES = {
     "Llama-3.2-3B-Instruct": ModelShape(28, 3072, 8192, 24, 8, 128, 128256, True, 131072),
     "Qwen2.5-7B-Instruct": ModelShape(28, 3584, 18944, 28, 4, 128, 152064, False, 32768),
     "Qwen3-4B-Instruct-2507": ModelShape(36, 2560, 9728, 32, 8, 128, 151936, True, 262144),
+    "Qwen2.5-1.5B-Instruct": ModelShape(28, 1536, 8960, 12, 2, 128, 151936, True, 32768),
+    "Qwen3-1.7B": ModelShape(28, 2048, 6144, 16, 8, 128, 151936, True, 40960),
 }
-"""The paper's models, so that nothing has to be downloaded for them."""
+"""The models of the launch scripts, so that nothing has to be downloaded for them."""
 
 
 def known_shape(model: str) -> ModelShape | None:
-    """The shape of a model in a folder or of one of the paper's models; None when neither.
+    """The shape of a model in a folder or of one of the launch scripts' models; None when neither.
 
     Raises:
         ValueError: the folder's ``config.json`` is of no use (see `ModelShape.from_config`).

@@ -31,6 +31,8 @@ FSDP = Layout(8, 80 * GB, False, 1, 1, 20480, True, False, False, 1, 0.6)
         ("Llama-3.2-3B-Instruct", LlamaConfig),
         ("Qwen2.5-7B-Instruct", Qwen2Config),
         ("Qwen3-4B-Instruct-2507", Qwen3Config),
+        ("Qwen2.5-1.5B-Instruct", Qwen2Config),
+        ("Qwen3-1.7B", Qwen3Config),
     ],
 )
 def test_parameters_are_those_of_transformers(name, kind):

@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 ROOT = Path(__file__).parents[2]
 
 
-CHECK = f'[ "$2" != recipe.sage.command_line ] || exec {sys.executable} "$@"\n'
-"""The check of the arguments is the real one."""
+CHECK = f'case "$2" in recipe.sage.command_line | recipe.sage.fit) exec {sys.executable} "$@" ;; esac\n'
+"""The check of the arguments, and what is chosen for a GPU, are the real ones."""
 
 
 def launch(script, data, *arguments, **environ):

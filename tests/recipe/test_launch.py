@@ -195,6 +195,8 @@ def test_a_resumed_run_keeps_the_metrics_so_far(data, tmp_path):
         ("run_qwen3-4b.sh", ("data.train_batch_sizes=64",), {}, "did you mean data.train_batch_size?"),
         ("run_qwen3-4b.sh", ("sage",), {}, "'sage' is no argument: write key=value"),
         ("run_qwen3-4b.sh", ("method=sft", "optim.lrr=1"), {}, "did you mean optim.lr?"),
+        ("run_one_gpu.sh", ("method=sft",), {}, "method=sft has no settings in this script"),
+        ("run_one_gpu.sh", ("backend=megatron",), {}, "backend=megatron has no settings in this script"),
         ("run.sh", (), {}, "usage: .* MODEL"),
         ("run.sh", ("method=sage",), {}, "usage: .* MODEL"),
     ],

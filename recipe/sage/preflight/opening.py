@@ -6,6 +6,7 @@ Whatever goes wrong there is a ValueError of one line that names key or file.
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -148,8 +149,10 @@ def open_configuration(config: DictConfig) -> None:
     for part in ("actor", "rollout"):
         with foreign(f"actor_rollout_ref.{part}: verl refuses it"):
             omega_conf_to_dataclass(config.actor_rollout_ref[part])
+    checked = copy.deepcopy(config)
+    checked.actor_rollout_ref.model.lora_rank = 0  # verl would import vLLM for the bound of `VALUES`
     with foreign("verl refuses the configuration"):
-        validate_config(config, need_reference_policy(config), need_critic(config))
+        validate_config(checked, need_reference_policy(config), need_critic(config))
 
 
 def open_reward(config: DictConfig, sage: SageConfig, file: str) -> None:

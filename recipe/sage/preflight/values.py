@@ -83,7 +83,7 @@ VALUES: dict[str, Any] = {
     "rollout.val_kwargs.temperature": NotNegative,
     "rollout.val_kwargs.top_p": PartOfOne,
     "rollout.val_kwargs.top_k": Annotated[int, Ge(-1), "-1 takes every token"],
-    "model.lora_rank": Whole,
+    "model.lora_rank": Annotated[int, Ge(0), Le(512), "vLLM takes no larger adapter"],
     "model.lora_alpha": Positive,
     "reward.num_workers": Count,
     "algorithm.gamma": Share,
