@@ -1,8 +1,8 @@
 """What ends a run when a part of it fails, after how long and how, and whether it resumes as if nothing had happened.
 
-    python benchmarks/faults.py --json benchmarks/results/faults.json
-    python benchmarks/faults.py --only "kill engine" "full disk: history"      some of them
-    python benchmarks/faults.py --only none --moments 20                       the random moments only
+    python -m benchmarks.faults --json benchmarks/results/faults.json
+    python -m benchmarks.faults --only "kill engine" "full disk: history"      some of them
+    python -m benchmarks.faults --only none --moments 20                       the random moments only
 
 Each fault is injected into a run of the embedded world of its own: real Ray, verl and vLLM. A run that is not over
 after LIMIT seconds counts as hung. Some are resumed, and the method's state is compared with a replay of the visits in
@@ -19,7 +19,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -31,17 +30,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import groupby
 from pathlib import Path
 
-import psutil
-
+from benchmarks.faulty_run import STEPS, Run, flag, kill
 from sage.method.schedule import Sage
 from sage.method.state import HISTORY_FILE, LATEST_FILE, StateStore
 from sage.report.history import read_history
 from sage.toy.embedded.build_data import build
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT = 300.0
-"""Seconds after a fault at which a run counts as hung."""
-STEPS = 3
 FAULT_STEP = 1
 PROCESSES = {
     "engine": "VLLM::EngineCore",
@@ -58,39 +53,6 @@ PROCESSES = {
 }
 RESUMED = ("kill engine", "kill trainer", "weight sync raises", "reward hangs")
 """Faults after which the run is resumed; the random moments resume anyway."""
-REWARD = """
-import os, time
-from recipe.sage.reward import compute_score as ours
-def compute_score(*args, **kwargs):
-    fault = os.environ["FAULT_FLAG"]
-    while os.path.exists(fault + ".hang"):
-        time.sleep(0.1)
-    if os.path.exists(fault + ".raise"):
-        raise ValueError("a fault in the reward function")
-    return ours(*args, **kwargs)
-"""
-SITE = """
-import importlib.abc, importlib.machinery, os, sys
-NAME = "verl.workers.rollout.vllm_rollout.bucketed_weight_transfer"
-class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != NAME:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-        load = spec.loader.exec_module
-        def patched(module):
-            load(module)
-            receive = module.BucketedWeightReceiver.receive_weights
-            def receive_weights(self, *args, **kwargs):
-                if os.path.exists(os.environ["FAULT_FLAG"] + ".sync"):
-                    raise RuntimeError("a fault in the engine's weight sync")
-                return receive(self, *args, **kwargs)
-            module.BucketedWeightReceiver.receive_weights = receive_weights
-        spec.loader.exec_module = patched
-        return spec
-if "FAULT_FLAG" in os.environ:
-    sys.meta_path.insert(0, Finder())
-"""
 
 
 @dataclass
@@ -110,99 +72,6 @@ class Outcome:
     """What the resumed run shows."""
 
 
-class Run:
-    """A run of the recipe in a folder, as a child process."""
-
-    def __init__(
-        self, folder: Path, data: Path, *overrides: str, steps: int = STEPS, metrics: Path | None = None
-    ) -> None:
-        self.folder, self.log = folder, folder / "train.log"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "site").mkdir(exist_ok=True)
-        (folder / "site" / "sitecustomize.py").write_text(SITE)
-        (folder / "reward.py").write_text(REWARD)
-        self.metrics = (metrics or folder) / f"metrics.{time.time_ns()}.jsonl"
-        environment = os.environ | {
-            "TINY_DATA": str(data),
-            "PYTHONPATH": f"{folder}/site:{ROOT}",
-            "VERL_FILE_LOGGER_PATH": str(self.metrics),
-            "FAULT_FLAG": str(folder / "fault"),
-            "FAULT_RUN": str(folder),
-        }
-        command = ["bash", "-c", 'source scripts/cpu_env.sh && exec "$@"', "bash", sys.executable]
-        command += ["-m", "recipe.sage.main_sage", "--config-name", "tiny_cpu", f"trainer.default_local_dir={folder}"]
-        command += [f"trainer.total_training_steps={steps}", "trainer.val_before_train=False", "trainer.save_freq=1"]
-        command += [f"reward.custom_reward_function.path={folder}/reward.py", *overrides]
-        with open(self.log, "ab") as log:
-            self.process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-
-    def steps(self) -> list[int]:
-        """Steps whose metrics are written; not of a line that is being written."""
-        lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
-        return [json.loads(line)["step"] for line in lines if line.endswith("\n")]
-
-    def wait_for_step(self, step: int = 1, limit: float = 600.0) -> bool:
-        """Whether the run, from scratch or resumed, reached the end of this step or a later one."""
-        until = time.monotonic() + limit
-        while self.process.poll() is None and time.monotonic() < until:
-            if any(reached >= step for reached in self.steps()):
-                return True
-            time.sleep(0.2)
-        return False
-
-    def find(self, name: str) -> list[psutil.Process]:
-        """Its processes whose title begins so."""
-        found = []
-        for process in self.process.children(recursive=True):
-            try:
-                title = " ".join(process.cmdline())
-            except psutil.NoSuchProcess:
-                continue
-            if title.startswith(name) or (title.split(" ")[0].endswith(f"/{name}")):
-                found.append(process)
-        return found
-
-    def wait(self, limit: float = LIMIT) -> int | None:
-        """Its exit status, None if it hangs (it is then ended)."""
-        below = self.process.children(recursive=True) if self.process.is_running() else []
-        try:
-            return self.process.wait(limit)
-        except psutil.TimeoutExpired:
-            for process in [self.process, *below]:
-                if process.is_running():
-                    process.kill()
-            return None
-
-    def sentence(self) -> str:
-        """The last line that tells the user why it ended."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        said = [line for line in lines if line.startswith("SAGE: the run")]
-        return said[-1] if said else (lines[-1][:200] if lines else "")
-
-    def left(self) -> list[str]:
-        """Processes of this run that live on five seconds after it."""
-        time.sleep(5)
-        names = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("FAULT_RUN") == str(self.folder) and process.status() != psutil.STATUS_ZOMBIE:
-                    names.append(" ".join(process.cmdline())[:60] or process.name())
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return names
-
-
-def flag(kind: str, run: Run) -> None:
-    (run.folder / f"fault.{kind}").touch()
-
-
-def kill(name: str, run: Run) -> None:
-    victims = run.find(name)
-    if not victims:
-        raise RuntimeError(f"no process {name}")
-    victims[0].kill()
-
-
 def ended(fault: str, run: Run, since: float) -> Outcome:
     """Wait for the end of a run after a fault."""
     status = run.wait()
@@ -219,7 +88,8 @@ def resume(folder: Path, data: Path, *overrides: str) -> str:
     status = again.wait(900)
     if status != 0:
         return f"status {status}: {again.sentence()}"
-    return f"from step {min(again.steps())}, {replayed(folder)}"
+    steps = again.steps()
+    return f"{f'from step {min(steps)}' if steps else 'no step was left'}, {replayed(folder)}"
 
 
 def replayed(folder: Path) -> str:
@@ -361,7 +231,7 @@ def moments(count: int, folder: Path, data: Path, seed: int) -> Outcome:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the outcomes to this file")
+    parser.add_argument("--json", type=Path, help="write the outcomes to this file, beside those of other faults")
     parser.add_argument("--only", nargs="+", help="names of faults; 'none' for the random moments only")
     parser.add_argument("--moments", type=int, default=20, help="how often the long run is ended (0: not)")
     parser.add_argument("--seed", type=int, default=0)
@@ -391,18 +261,23 @@ def main() -> None:
     if any(name.startswith("truncated") for name in wanted):
         Run(folder / "finished", data).wait(900)
 
-    outcomes = []
-    for number, (name, case) in enumerate(cases.items()):
-        if name in wanted:
-            outcomes.append(case(folder / f"run{number}"))
-            print(row(outcomes[-1]), flush=True)
+    chosen = [partial(case, folder / f"run{i}") for i, (name, case) in enumerate(cases.items()) if name in wanted]
     if args.moments:
-        outcomes.append(moments(args.moments, folder / "moments", data, args.seed))
-        print(row(outcomes[-1]), flush=True)
-    if args.json:
-        args.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
+        chosen.append(partial(moments, args.moments, folder / "moments", data, args.seed))
+    for case in chosen:
+        outcome = case()
+        print(row(outcome), flush=True)
+        if args.json:
+            keep(args.json, outcome)
     if not args.folder:
         shutil.rmtree(folder)
+
+
+def keep(path: Path, outcome: Outcome) -> None:
+    """Write an outcome into the file, in the place of an earlier one of the same fault."""
+    kept = json.loads(path.read_text()) if path.exists() else []
+    kept = [old for old in kept if old["fault"] != outcome.fault] + [asdict(outcome)]
+    path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def row(outcome: Outcome) -> str:
