@@ -3,12 +3,13 @@
 #
 #   bash examples/check_gpu.sh [FOLDER]     report in FOLDER/report.txt (default: outputs/check_gpu)
 #
-# Needs the environment of requirements/gpu.lock (DEVICE=cuda bash scripts/setup_env.sh), one GPU, 20 GB of disk, no data and no
-# download: models are built with random weights. In this order: GPU and driver; packages against the lock; flash-attn; the GPU
-# tests; two steps each of GRPO and SAGE with a model of Llama-3.2-3B's size, engine and actor compared, and memory beside the
-# planner's estimate; rollout phases of GRPO and SAGE on one engine. Exit status 1 if a part failed or time ran out.
+# Needs the environment of requirements/gpu.lock (DEVICE=cuda bash scripts/setup_env.sh), one GPU and 20 GB of disk. It needs no data
+# and downloads nothing: models are built with random weights. It checks, in this order: GPU and driver; packages against the lock;
+# flash-attn; the GPU tests; two steps each of GRPO and SAGE with a model of Llama-3.2-3B's size, whether engine and actor agree, and
+# the memory used against the planner's estimate; rollout phases of GRPO and SAGE on one engine. Exit status 1 if a part failed or
+# time ran out.
 #   PYTHON        interpreter (default: .venv/bin/python, else python3)
-#   CHECK_LIMIT   seconds in all (default: 900)
+#   CHECK_LIMIT   seconds in total (default: 900)
 set -euo pipefail
 if [[ " $* " =~ " "(-h|--help)" " ]]; then
   awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"

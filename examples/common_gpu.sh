@@ -1,24 +1,25 @@
 # shellcheck shell=bash
-# What the launch scripts on GPUs share; run_llama-3.2-3b.sh, run_qwen2.5-7b.sh and run_qwen3-4b.sh source it.
+# Shared by the launch scripts for GPUs: run_llama-3.2-3b.sh, run_qwen2.5-7b.sh and run_qwen3-4b.sh source it.
 #
-#   bash examples/run_MODEL.sh [method=sage] [backend=fsdp] [Hydra overrides]
+#   bash examples/run_MODEL.sh [method=sage] [backend=fsdp] [length=16k] [Hydra overrides]
 #
 #   method=NAME      a file in recipe/sage/config/method, or sft: verl's SFT trainer on the reference solutions
 #   backend=NAME     fsdp or megatron
-#   length=16k       responses of 16384 tokens instead of 8192, or 32k: prompt and response 32768 together; what goes with them is below
-#   gpu=24g          memory of a GPU: what depends on it and on the model's size is chosen by the planner (recipe/sage/fit.py) and
-#                    printed; gpu=auto takes that of the GPU here. A key that you set stays as you set it
+#   length=NAME      16k: responses of 16384 tokens instead of 8192; 32k: prompt and response of 32768 tokens together
+#   gpu=24g          memory of a GPU, or gpu=auto for that of the GPU here: the planner (recipe/sage/fit.py) chooses what depends on it
+#                    and on the model's size, and prints it. A key that you set stays as you set it
 #   study=hard-prompts   run_qwen3-4b.sh only
 #
-# Overrides come last and win. May be set from outside; nothing else of the environment is changed, except that the root of the
-# repository is put first in PYTHONPATH:
+# Overrides come last and win. These environment variables are read:
 #   TRAIN_FILE, VAL_FILE   Parquet files, or lists "[a.parquet,b.parquet]"
 #   MODEL_PATH             folder or name on the hub            N_GPUS, NNODES   GPUs of a node, nodes
-#   OUTPUT_DIR             checkpoints, metrics, logs           EXPERIMENT       its name in the loggers
+#   OUTPUT_DIR             checkpoints, metrics, logs           EXPERIMENT       the run's name in the loggers
 #   LOGGER                 e.g. "[console,file,wandb]"          PYTHON           interpreter
-#   DRY_RUN=1              print configuration and arithmetic   PREVIEW=1        print what the model would read
-# and where metrics go: TENSORBOARD_DIR, VERL_FILE_LOGGER_PATH. With RAY_ADDRESS set the run joins that Ray cluster, which several
-# nodes need. The environment is that of requirements/gpu.lock; `python scripts/check_env.py` says whether it is there.
+#   DRY_RUN=1              print settings, memory and hours     PREVIEW=1        print what the model would read
+#   TENSORBOARD_DIR, VERL_FILE_LOGGER_PATH   where metrics go
+#   RAY_ADDRESS            the Ray cluster to join; needed for several nodes
+# The root of the repository is put first in PYTHONPATH. The packages are those of requirements/gpu.lock; to compare yours with it, run
+# `python scripts/check_env.py`.
 
 # shellcheck disable=SC2034  # read by launch, by name
 LENGTH_16K=( # all ours, like the following lists; a micro-batch keeps its 20480 tokens a GPU, and so its memory, and vLLM runs as

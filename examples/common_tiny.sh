@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the runs on the embedded world have in common: their settings from outside, the environment, the data. Sourced by
-# run_tiny_*.sh from the root of the repository.
+# Shared by the runs on the embedded tasks: environment variables, packages, data. run_tiny_*.sh source it from the root of the
+# repository.
 if [[ " $* " =~ " "(-h|--help)" " ]]; then
     awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "examples/$(basename "$0")"
     exit

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Any other model, a folder or a name on the hub, with the settings of run_qwen2.5-7b.sh; results are named after it. What belongs to the
-# model's size is chosen by the planner and printed: GPUs of an engine, memory, micro-batches, offloading, LoRA where nothing else
-# fits, lengths where the model takes fewer tokens. A key that you set stays.
+# Trains any other model, given by a folder or a name on the hub, with the settings of run_qwen2.5-7b.sh. Results are named after it.
+# The planner chooses and prints what depends on the model's size: GPUs of an engine, memory, micro-batches, offloading, LoRA if
+# nothing else fits, shorter lengths if the model takes fewer tokens. A key that you set stays as you set it.
 #
 #   TRAIN_FILE=train.parquet VAL_FILE=val.parquet bash examples/run.sh Qwen/Qwen3-1.7B method=sage [overrides]
 #
-# Arguments as in common_gpu.sh; gpu=40g names the memory of a GPU where it is not that of the GPU here.
+# Arguments are those of common_gpu.sh. gpu=40g names the memory of a GPU, if it is not that of the GPU here.
 set -euo pipefail
 if [[ " $* " =~ " "(-h|--help)" " ]]; then
   awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"

@@ -5,10 +5,10 @@
 #   TRAIN_FILE=.. VAL_FILE=.. bash examples/run_qwen2.5-7b.sh method=sft backend=megatron
 #   DRY_RUN=1 TRAIN_FILE=.. VAL_FILE=.. bash examples/run_qwen2.5-7b.sh method=sage-light backend=megatron
 #
-# All arguments, and what may be set from outside: common_gpu.sh. "paper" is arXiv 2602.03143, experimental settings; "released" its
-# released scripts; "ours" what neither says. Values equal to verl's default are stated where a run depends on them. What all
-# methods share beside these lies in recipe/sage/config/sage.yaml (clipping 0.2 / 0.28, no KL, token-mean, Eq. 2, L = 3, alpha =
-# 0.35), what a method changes in recipe/sage/config/method; DRY_RUN=1 prints it all.
+# All arguments and environment variables are in common_gpu.sh. Each value below names its source: "paper" is arXiv 2602.03143,
+# experimental settings; "released" its released scripts; "ours" is used where neither says anything. Values equal to verl's default
+# are stated if a run depends on them. Other settings of all methods are in recipe/sage/config/sage.yaml (clipping 0.2 / 0.28, no KL,
+# token-mean, Eq. 2, L = 3, alpha = 0.35), those of a method in recipe/sage/config/method. DRY_RUN=1 prints them all.
 set -euo pipefail
 # shellcheck source=examples/common_gpu.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common_gpu.sh"

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# A real language model through the whole loop, on a CPU: SmolLM2-135M-Instruct, word problems and SAGE.
+# Trains a real language model on a CPU: SmolLM2-135M-Instruct, on word problems, with SAGE.
 #
 #   bash examples/run_smollm2_cpu.sh
 #   STEPS=10 bash examples/run_smollm2_cpu.sh sage.hint_max_tokens=512
 #
-# Makes the environment and the model's folder, prepares examples/smollm2/*.jsonl as your own data would be, shows what the model
-# will read, trains, and writes a report. STEPS, OUTPUT from outside; further arguments are Hydra overrides.
+# Makes the environment and the model's folder, prepares examples/smollm2/*.jsonl in the same way as your own data, shows what the
+# model will read, trains, and writes a report. STEPS and OUTPUT may be set; further arguments are Hydra overrides.
 #
-# What to expect: that everything runs, not that the model learns. In the one step measured no answer had a \boxed{}, so none was
-# right and nothing was learnt; of 21 hint requests 17 were cut at 256 tokens, 3 could not be read and 1 was used. The step took
-# 456 s on two cores which other work used too (404 s of rollouts, 25 s of update); the machine had 13 GB less free memory than
-# when idle, partly for that other work.
+# Everything runs, but do not expect the model to learn. In the one step that was measured no answer had a \boxed{}, so none was right
+# and nothing was learnt. Of 21 hint requests 17 were cut at 256 tokens, 3 could not be read and 1 was used. The step took 456 s on two
+# cores (404 s of rollouts, 25 s of update) and up to 13 GB of memory; other work on the machine is included in both.
 set -euo pipefail
 if [[ " $* " =~ " "(-h|--help)" " ]]; then
     awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# SAGE beside GRPO on the embedded world, on a CPU, through verl, Ray, FSDP2 and a real vLLM server.
+# Trains GRPO and SAGE on an embedded task, on a CPU, with verl, Ray, FSDP2 and a real vLLM server.
 #
 #   bash examples/run_tiny_cpu.sh
 #   METHODS="sage" STEPS=20 SEED=1 bash examples/run_tiny_cpu.sh
 #   TASK=wheels bash examples/run_tiny_cpu.sh           (the second task, sage/toy/wheels)
 #   DEVICE=cuda bash examples/run_tiny_cpu.sh           (the same on one GPU, with requirements/gpu.lock)
 #
-# Both methods start from the same base model and train for the same number of steps; both are evaluated WITHOUT hints on
-# held-out problems before and after. Results: $OUTPUT/summary.json and $OUTPUT/<method>/metrics.jsonl.
-# What it cannot show: the model selects between meanings that it has seen; it learns nothing outside its support.
+# Both methods start from the same base model, train for the same number of steps, and are tested without hints on held-out problems
+# before and after. Results: $OUTPUT/summary.json and $OUTPUT/<method>/metrics.jsonl.
+# Its limit: the model learns to choose between options that it has seen before, and nothing beyond them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The SFT baseline on the embedded world, on a CPU: verl's SFT trainer on the reference solutions, then the same no-hint
-# test as the other methods.
+# The SFT baseline on an embedded task, on a CPU: verl's SFT trainer on the reference solutions, then the same test without hints as
+# for the other methods.
 #
 #   bash examples/run_tiny_sft.sh
 #
-# TASK, STEPS, SEED and OUTPUT as in run_tiny_cpu.sh; further arguments go to the SFT trainer.
+# TASK, STEPS, SEED and OUTPUT are those of run_tiny_cpu.sh. Further arguments go to the SFT trainer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,10 +1,9 @@
 """Compare the installed packages with the lock they should come from: ``python scripts/check_env.py``.
 
-That is requirements/gpu.lock where vLLM's build for GPUs is installed, requirements/cpu.lock where its build for CPUs
-is; with neither, the GPU driver decides. ``DEVICE=cpu`` or ``DEVICE=cuda`` overrides this. Prints the packages that a
-run depends on most, and every other one that is missing or different. Exit status 1 when one of the former does not
-fit.
-Uses the standard library only, because it has to work where the installation is incomplete.
+The lock is requirements/gpu.lock if vLLM's build for GPUs is installed, and requirements/cpu.lock if its build for CPUs
+is. If neither is, the GPU driver decides. ``DEVICE=cpu`` or ``DEVICE=cuda`` overrides this. Prints the packages that a
+run depends on most, and every other one that is missing or different. Exit status 1 if one of the former does not fit.
+Uses the standard library only, so it also works when the installation is incomplete.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Every method beside the others on an embedded task, from recorded runs: equal steps, no hints at the test.
+"""Compare all methods on an embedded task, from recorded runs: equal steps, tested without hints.
 
     python scripts/compare_methods.py                  the table of what is recorded in results/opchain
     python scripts/compare_methods.py --json FILE      the same as JSON
-    python scripts/compare_methods.py --run            makes the runs that are missing, about 5 minutes each
+    python scripts/compare_methods.py --run            makes the missing runs, 4 to 10 minutes each
     python scripts/compare_methods.py --task wheels    the second task
     python scripts/compare_methods.py --run --methods grpo sage --seeds 0 1 2
     python scripts/compare_methods.py --run --methods grpo sage --seeds 100 --learning-rate 1e-3
 
-The rows are those of `sage.toy.embedded.series`. Times are compared within one series of runs on one machine
-(``--series``), since machines differ: a run beside the mean of GRPO's in its series. Runs with a learning rate of their
-own are recorded apart, in benchmarks/results/learning_rate.
+The rows are those of `sage.method.methods`. Machines differ, so a run's time is compared with GRPO's mean time in the
+same series of runs on one machine (``--series``). Runs with another learning rate are recorded in
+benchmarks/results/learning_rate.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ from sage.toy.embedded.tasks import TASKS
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", action="store_true", help="make the runs that are missing")
+    parser.add_argument("--run", action="store_true", help="make the missing runs")
     parser.add_argument("--task", choices=TASKS, default=TASKS[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--json", type=Path, help="write the comparison to this file")
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
-    parser.add_argument("--series", default=time.strftime("%Y-%m-%d"), help="name of runs whose times are comparable")
-    parser.add_argument("--learning-rate", type=float, help="instead of the task's own; recorded apart")
+    parser.add_argument(
+        "--series", default=time.strftime("%Y-%m-%d"), help="name of a series, whose times are comparable"
+    )
+    parser.add_argument("--learning-rate", type=float, help="instead of the task's; recorded separately")
     args = parser.parse_args()
     failed, rate = False, args.learning_rate
     if args.run:

@@ -1,4 +1,4 @@
-# Environment of a CPU run (sourced). What the caller has set already stays.
+# Environment of a run on a CPU; source it. Most variables that are already set are kept.
 # shellcheck shell=bash
 export VERL_PLATFORM=cpu VLLM_TARGET_DEVICE=cpu
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}             # several processes share the cores

@@ -1,12 +1,12 @@
-"""Evaluate a model, or every checkpoint of a verl run, without hints; stop and go on at will.
+"""Evaluate a model, or every checkpoint of a verl run, without hints. If stopped, run the same command again.
 
     python scripts/evaluate.py --model Qwen/Qwen2.5-7B-Instruct --data bench/ --out results/qwen2.5-7b/base/eval
     python scripts/evaluate.py --checkpoints outputs/qwen2.5-7b_sage/checkpoints --data bench/ \\
         --out results/qwen2.5-7b/sage/eval
     python scripts/evaluate.py --model M --benchmarks mine=problems.jsonl --samples 4 --out results/eval
 
-The defaults are the paper's settings: 16 samples a problem, temperature 0.6, top-p 0.95, 8192 tokens. What the files
-hold and what resuming guarantees is in docs/evaluation.md.
+The defaults are the paper's settings: 16 samples a problem, temperature 0.6, top-p 0.95, 8192 tokens. For the result
+files and what resuming guarantees see docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -155,20 +155,18 @@ def table(summary: Mapping[str, Any]) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a model for vLLM: path or name")
+    parser.add_argument("--model", help="a model for vLLM: path or name on the hub")
     parser.add_argument("--name", help="folder of --model's results in --out (default: the last part of its name)")
     parser.add_argument("--checkpoints", type=Path, help="folder of a verl run: every global_step_* is evaluated")
-    parser.add_argument(
-        "--out", required=True, type=Path, help="folder for the results; existing ones are gone on with"
-    )
+    parser.add_argument("--out", required=True, type=Path, help="folder for the results; existing ones are continued")
     parser.add_argument("--data", type=Path, help="folder with files such as aime24.jsonl and gpqa_diamond.csv")
     parser.add_argument("--benchmarks", nargs="+", metavar="NAME[=FILE]",
                         help=f"which ones (default: those of {', '.join(BENCHMARKS)} in --data); "
                         "NAME=FILE takes a file of your own")  # fmt: skip
-    parser.add_argument("--samples", type=at_least_one, default=16, help="for each problem")
+    parser.add_argument("--samples", type=at_least_one, default=16, help="samples for each problem")
     parser.add_argument("--temperature", type=temperature, default=0.6)
     parser.add_argument("--top-p", type=top_p, default=0.95)
-    parser.add_argument("--max-tokens", type=at_least_one, default=8192, help="of a response")
+    parser.add_argument("--max-tokens", type=at_least_one, default=8192, help="longest response")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=at_least_one, help="only the first so many problems of each benchmark")
     parser.add_argument("--system", default=SYSTEM_PROMPT, help="system prompt; empty for none (default: training's)")

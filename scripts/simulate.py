@@ -1,11 +1,11 @@
-"""What SAGE costs per step at your scale, and where the time goes: rollout phases on a simulated cluster.
+"""Estimate what SAGE costs per step at your scale, and where the time goes, by simulating rollout phases.
 
     python scripts/simulate.py                                        the paper's batch on 8 GPUs
     python scripts/simulate.py --prompts 512 --group-size 16 --gpus 64 256 --collapse 0.3 --lengths 2000 0.9 8192
     python scripts/simulate.py --engine benchmarks/results/rollout_schedule.json --gpus 1 --slots 32
 
 The engines' step times are an assumption unless --engine names measurements: a 7B model in bf16 on an H100, 12 ms a
-step and 0.05 ms more for each running sequence. Put your own with --decode. Lengths are lognormal. Each hint level
+step and 0.05 ms more for each running sequence. Give your own with --decode. Lengths are lognormal. Each hint level
 solves half of the prompts that failed at the level before (--rescue).
 """
 
@@ -81,19 +81,19 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, nargs="+", default=[128])
     parser.add_argument("--group-size", type=int, nargs="+", default=[8])
     parser.add_argument("--collapse", type=float, nargs="+", default=list(TABLE_2),
-                        help="parts that fail without a hint (default: the paper's Table 2)")  # fmt: skip
+                        help="shares of prompts that fail without a hint (default: the paper's Table 2)")  # fmt: skip
     parser.add_argument("--rescue", type=float, default=0.5)
     parser.add_argument("--lengths", type=float, nargs=3, default=[700, 0.8, 2048], metavar=LENGTHS)
     parser.add_argument("--hints", type=float, nargs=3, default=[300, 0.5, 1024], metavar=LENGTHS,
                         help="lengths of the answers to hint requests")  # fmt: skip
     parser.add_argument("--steady", type=float, default=1.0,
-                        help="how well the last visit foretells the next one: probability that a prompt's level is its "
+                        help="how well the last visit predicts the next one: probability that a prompt's level is its "
                         "usual one; 0.73 is as on the embedded task")  # fmt: skip
     parser.add_argument("--visits", type=int, default=2, help="earlier visits of each prompt")
     parser.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
     parser.add_argument("--patience", type=float, nargs="+", default=[],
-                        help="numbers for sage.patience, for sage and sage-calibrated")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=3, help="batches")
+                        help="also sage and sage-calibrated with these numbers as sage.patience")  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=3, help="number of batches")
     parser.add_argument("--rest", type=float, default=0.7,
                         help="the rest of a GRPO step (log-probs, update, weights), in its rollout phases")  # fmt: skip
     args = parser.parse_args()

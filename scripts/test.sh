@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Sets the environment up and runs the tests.
+# Makes the environment and runs the tests.
 #
 #   bash scripts/test.sh            the fast tests, then the end-to-end ones (marked `slow`: Ray and vLLM), each file under a limit
 #   bash scripts/test.sh --fast     the fast tests only
 #   bash scripts/test.sh --all      the end-to-end ones marked `long` too: about an hour more
 #   bash scripts/test.sh --help     this text
 #
-# Other arguments go to pytest (-k ..., -x, a file; -n 0 --pdb for a debugger); a selection by -m is made here. Tests marked
-# `gpu` are not run: in a GPU environment use `python -m pytest -m gpu`. FAST_LIMIT and SLOW_LIMIT: seconds until the fast tests,
-# or one file of end-to-end tests, are stopped. Whatever these runs started (Ray, vLLM) is stopped with them, by process id; other
-# Ray sessions are not touched.
+# Other arguments go to pytest (-k ..., -x, a file; -n 0 --pdb for a debugger), except -m, which this script sets. Tests marked `gpu`
+# are not run; in a GPU environment use `python -m pytest -m gpu`. FAST_LIMIT and SLOW_LIMIT are the seconds after which the fast tests,
+# or one file of end-to-end tests, are stopped. What these runs started (Ray, vLLM) is stopped with them; other Ray sessions are not
+# touched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,14 +1,14 @@
-"""Run a training command with its output in a log and its progress on the terminal, or follow one that is running.
+"""Run a training command with its output in a log and its progress on the terminal, or follow a run in progress.
 
     VERL_FILE_LOGGER_PATH=run/metrics.jsonl \\
         python scripts/watch_run.py --steps 80 --log run/train.log -- python -m recipe.sage.main_sage ...
     python scripts/watch_run.py --follow run
 
 The steps are read from verl's file logger (VERL_FILE_LOGGER_PATH, or metrics*.jsonl in the followed folder). On a
-terminal the metrics are shown with their course, elsewhere as one line a step. A command that writes nothing to its log
-for --silence seconds is stopped, should the run not notice by itself that it hangs (sage.stall_limit). Exits with the
-command's status. Ctrl-C, SIGTERM, a closed terminal (but for nohup) and the end of what started this end a command;
-Ctrl-C ends only the view of a followed run.
+terminal the metrics are shown as curves, otherwise as one line a step. A run ends itself when it hangs
+(sage.stall_limit); in case it does not, a command that writes nothing to its log for --silence seconds is stopped.
+Exits with the command's status. A command is ended by Ctrl-C, SIGTERM, a closed terminal (except under nohup) and the
+end of the process that started this one. With --follow, Ctrl-C ends only the view.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Write hints ahead of training, with vLLM on this machine or any OpenAI-compatible endpoint; stop and go on at will.
+"""Write hints before training, with vLLM or any OpenAI-compatible endpoint. If stopped, run the same command again.
 
     python scripts/write_hints.py --model Qwen/Qwen2.5-7B-Instruct --data train.parquet --out hints.jsonl
     python scripts/write_hints.py --model https://host/v1#name --data train.parquet --out hints.jsonl --draws 10
     ... then train with sage.hint_source=hints.jsonl
 
-Hints by the policy that training starts from are the paper's offline hints, those by a stronger model its teacher
+Hints by the model that training starts from are the paper's offline hints; those by a stronger model are its teacher
 hints.
 """
 
@@ -184,7 +184,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a model for vLLM, or the URL of an endpoint (URL#model)")
     parser.add_argument("--data", required=True, help="training file (Parquet)")
-    parser.add_argument("--out", required=True, type=Path, help="JSONL file; an existing one is gone on with")
+    parser.add_argument("--out", required=True, type=Path, help="JSONL file; an existing one is continued")
     parser.add_argument(
         "--draws", type=at_least_one, default=1, help="hints for each prompt and level (paper: 1 and 10)"
     )
@@ -192,12 +192,12 @@ def main() -> int:
     parser.add_argument("--prompts", default="math", help="math, or a YAML file of prompt texts")
     parser.add_argument("--max-level", type=int, choices=[1, 2, 3], default=3)
     parser.add_argument("--request", choices=["json", "level"], default="json")
-    parser.add_argument("--free-text", action="store_true", help="do not hold the model to the format of json answers")
+    parser.add_argument("--free-text", action="store_true", help="do not force answers into the JSON format")
     parser.add_argument("--temperature", type=temperature, default=1.0)
     parser.add_argument("--top-p", type=top_p, default=1.0)
     parser.add_argument("--max-tokens", type=at_least_one, default=1024)
     parser.add_argument(
-        "--thinking-tokens", type=at_least(0), default=0, help="for reasoning before the answer, on top of --max-tokens"
+        "--thinking-tokens", type=at_least(0), default=0, help="for reasoning before the answer, beyond --max-tokens"
     )
     add_template_options(parser)
     parser.add_argument(
