@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# A first run on one GPU, in an afternoon: Qwen2.5-1.5B-Instruct on GSM8K. With 24 GB it trains a LoRA adapter, with more all weights.
+# A first run on one GPU, in an afternoon: Qwen2.5-1.5B-Instruct on GSM8K. With 24 GB it trains a LoRA adapter, with more memory all
+# weights.
 #
 #   python scripts/prepare_data.py table gsm8k.jsonl --problem-column question --solution-column answer --hold-out 500 --out gsm8k.parquet
 #   TRAIN_FILE=gsm8k.parquet VAL_FILE=gsm8k.val.parquet bash examples/run_one_gpu.sh gpu=24g method=sage
 #   MODEL_PATH=Qwen/Qwen3-1.7B DRY_RUN=1 TRAIN_FILE=.. VAL_FILE=.. bash examples/run_one_gpu.sh gpu=40g method=grpo
 #
-# gpu=24g, gpu=40g, gpu=80g or another memory; the default, gpu=auto, is that of the GPU here. All arguments, and what may be set from
-# outside: common_gpu.sh. All values are ours: a quarter of the paper's batch, and short responses. What it may take: docs/training.md.
+# gpu=24g, gpu=40g, gpu=80g and so on name the GPU's memory; the default, gpu=auto, takes that of the GPU here. All arguments and
+# environment variables are in common_gpu.sh. All values are ours: a quarter of the paper's batch, and short responses. For the hours
+# that it may take see docs/training.md.
 set -euo pipefail
 # shellcheck source=examples/common_gpu.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common_gpu.sh"
