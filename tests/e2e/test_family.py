@@ -34,7 +34,7 @@ def test_a_method_trains_in_the_contexts_it_names_and_resumes(method, tmp_path, 
     check_memory(run, load_schedule(method)(max_level=3, group_size=8), 1)
     levels = {step: set(check_rows(run, rows, step)) for step in range(1, STEPS + 1)}
     visits = [v for step in range(1, STEPS + 1) for v in visits_of(run, step).values()]
-    assert all(run.metrics[step]["actor/grad_norm"] >= 0 for step in levels)
+    assert all(data["actor/grad_norm"] > 0 for data in run.metrics.values())
     if method == "nurl":
         mixed = [v for v in visits if v.decision.level]
         assert mixed and all(v.kinds == ("plain", *["hinted"] * 7) and not v.groups[0].successes for v in mixed)
@@ -57,8 +57,7 @@ def test_a_method_trains_in_the_contexts_it_names_and_resumes(method, tmp_path, 
 
 def test_self_distillation_teaches_without_rewards(tmp_path, small_data, rows):
     run = train_in_two(tmp_path / "run", small_data, "method=opsd", "trainer.total_training_steps=2")
-    for step in (1, 2):
-        data = run.metrics[step]
-        assert not check_rows(run, rows, step)
+    assert not check_rows(run, rows, 1) and not check_rows(run, rows, 2)
+    for data in run.metrics.values():  # of what came after the resume
         assert data["sage/distillation/rows"] == data["sage/prompts"] * 8
         assert data["sage/distillation/kl"] > 0 and data["actor/grad_norm"] > 0
