@@ -62,6 +62,7 @@ def test_luffy_puts_the_reference_into_every_group_and_trains_on_it(tmp_path, sm
         assert data["sage/tokens/plain_accepted"] == tokens
 
 
+@pytest.mark.long
 def test_scaf_grpo_trains_on_one_hinted_success_beside_seven_plain_failures(tmp_path, small_data, rows, hint_file):
     options = ["method=scaf-grpo", f"sage.hint_source={hint_file}", "trainer.total_training_steps=8"]
     run = train_in_two(tmp_path / "run", small_data, *options)
