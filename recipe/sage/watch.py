@@ -257,7 +257,8 @@ class Watch(threading.Thread):
         lost = isinstance(cause, (PartLost, BrokenStep, ray.exceptions.RayError))
         full = isinstance(cause, OSError) and cause.errno == errno.ENOSPC
         advice = f"; make room, the run writes to {self.folder} and to what VERL_FILE_LOGGER_PATH names" if full else ""
-        self.end(in_one_line(error) + advice, LOST if lost else 1)
+        words = str(cause) if isinstance(cause, (PartLost, BrokenStep)) else in_one_line(error)
+        self.end(words + advice, LOST if lost else 1)
 
     def end(self, reason: str, status: int) -> None:
         """Say why, stop whatever this process started, and exit.
