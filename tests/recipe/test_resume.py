@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from recipe.sage.preflight.resume import check_resume, data_digest
-from sage.method.state import SETUP_FILE, STATE_FILE
+from sage.method.schedule import Sage
+from sage.method.state import HISTORY_FILE, SETUP_FILE, STATE_FILE, StateStore
 
 
 def run(folder, mode="auto", path=None, gpus=2):
@@ -18,8 +20,9 @@ def run(folder, mode="auto", path=None, gpus=2):
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "global_step_4/actor").mkdir(parents=True)
-    (tmp_path / "global_step_4/actor/model_world_size_2_rank_0.pt").touch()
-    (tmp_path / "global_step_4" / STATE_FILE).touch()
+    torch.save([0.0] * 9, tmp_path / "global_step_4/actor/model_world_size_2_rank_0.pt")
+    StateStore(Sage(3)).save(tmp_path / "global_step_4" / STATE_FILE, {"step": 4, "history_bytes": 5})
+    (tmp_path / HISTORY_FILE).write_text("12345")
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("4")
     (tmp_path / SETUP_FILE).write_text(json.dumps({"prompts": data_digest(["a", "b"])}))
     return tmp_path
@@ -70,4 +73,19 @@ def test_a_checkpoint_that_is_not_whole_or_of_other_gpus_is_refused(folder):
 def test_a_damaged_setup_is_named(folder):
     (folder / SETUP_FILE).write_text("{")
     with pytest.raises(ValueError, match=r"sage_setup\.json cannot be read"):
+        check_resume(run(folder), ["a", "b"])
+
+
+@pytest.mark.parametrize("name", [STATE_FILE, "actor/model_world_size_2_rank_0.pt"])
+def test_a_damaged_file_of_a_checkpoint_is_named_with_a_way_out(folder, name):
+    (folder / "global_step_2").mkdir()
+    file = folder / "global_step_4" / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match=rf"{name} is damaged.* trainer.resume_from_path=.*global_step_2"):
+        check_resume(run(folder), ["a", "b"])
+
+
+def test_a_history_that_is_shorter_than_at_the_checkpoint_is_refused(folder):
+    (folder / HISTORY_FILE).write_text("1234")
+    with pytest.raises(ValueError, match=r"has 4 bytes, and had 5 .* restore it"):
         check_resume(run(folder), ["a", "b"])

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from recipe.sage.preflight.rules import Run
-from sage.method.state import LATEST_FILE, SETUP_FILE, STATE_FILE
+from sage.method.state import HISTORY_FILE, LATEST_FILE, SETUP_FILE, STATE_FILE
 from sage.support.plugins import foreign
 
 
@@ -62,7 +65,43 @@ def why_not_whole(config: DictConfig, checkpoint: Path) -> str | None:
             f"it was written by {' or '.join(sorted(saved))} GPUs, and FSDP loads it only on as many, not on {ranks}: "
             "set trainer.nnodes and trainer.n_gpus_per_node as they were"
         )
-    return None
+    for file in (checkpoint / STATE_FILE, *sorted(checkpoint.rglob("*.pt"))):
+        if not _has_its_end(file):
+            earlier = sorted(
+                checkpoint.parent.glob("global_step_*"), key=lambda folder: int(folder.name.split("_")[-1])
+            )
+            other = next((folder for folder in reversed(earlier) if folder != checkpoint), None)
+            remedy = f"trainer.resume_mode=resume_path trainer.resume_from_path={other}" if other else "a new folder"
+            return f"{file} is damaged, its end is missing: restore it, or start with {remedy}"
+    return _why_not_history(config, checkpoint)
+
+
+def _has_its_end(file: Path) -> bool:
+    """Whether a file of a checkpoint has what is written last: a Parquet file its footer, a file of torch's its index."""
+    if file.suffix == ".pt":
+        return zipfile.is_zipfile(file)
+    try:
+        pq.read_metadata(file)
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return True
+
+
+def _why_not_history(config: DictConfig, checkpoint: Path) -> str | None:
+    """What is wrong with the history that goes on with this checkpoint; None too where the run begins another one."""
+    history = checkpoint.parent / HISTORY_FILE
+    if Path(config.trainer.default_local_dir).resolve() != checkpoint.parent.resolve():
+        return None
+    meta = json.loads((pq.read_schema(checkpoint / STATE_FILE).metadata or {}).get(b"sage", b"{}"))
+    wanted = int(meta.get("extra", {}).get("history_bytes", 0))
+    size = history.stat().st_size if history.exists() else 0
+    if size >= wanted:
+        return None
+    return (
+        f"{history} has {size} bytes, and had {wanted} when the checkpoint was written: restore it, or let another "
+        f"trainer.default_local_dir begin a new one, with trainer.resume_mode=resume_path and "
+        f"trainer.resume_from_path={checkpoint}"
+    )
 
 
 def check_resume(config: DictConfig, prompt_ids: Collection[str]) -> str:
