@@ -67,17 +67,15 @@ def why_not_whole(config: DictConfig, checkpoint: Path) -> str | None:
         )
     for file in (checkpoint / STATE_FILE, *sorted(checkpoint.rglob("*.pt"))):
         if not _has_its_end(file):
-            earlier = sorted(
-                checkpoint.parent.glob("global_step_*"), key=lambda folder: int(folder.name.split("_")[-1])
-            )
-            other = next((folder for folder in reversed(earlier) if folder != checkpoint), None)
+            others = [folder for folder in checkpoint.parent.glob("global_step_*") if folder != checkpoint]
+            other = max(others, key=lambda folder: folder.stat().st_mtime, default=None)
             remedy = f"trainer.resume_mode=resume_path trainer.resume_from_path={other}" if other else "a new folder"
             return f"{file} is damaged, its end is missing: restore it, or start with {remedy}"
     return _why_not_history(config, checkpoint)
 
 
 def _has_its_end(file: Path) -> bool:
-    """Whether a file of a checkpoint has what is written last: a Parquet file its footer, a file of torch's its index."""
+    """Whether a file has what is written last: a Parquet file its footer, a file of torch's its index."""
     if file.suffix == ".pt":
         return zipfile.is_zipfile(file)
     try:
