@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 from verl.utils.device import auto_set_device
 
-from recipe.sage import watch
+from recipe.sage import wandb_run, watch
 from recipe.sage.command_line import accept_arguments
 from recipe.sage.preflight import Refused, preflight
 from recipe.sage.preflight.describe import describe_run
@@ -40,7 +40,10 @@ class SageTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
     def run(self, config: DictConfig) -> None:
         from recipe.sage import algorithm, trainer  # noqa: F401  (registers)
 
-        super().run(config)
+        try:
+            super().run(config)
+        finally:
+            wandb_run.close()
         watch.enter(watch.DONE)
 
 

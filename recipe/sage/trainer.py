@@ -46,6 +46,7 @@ from recipe.sage.dead_groups import DeadGroups
 from recipe.sage.preflight import read_config
 from recipe.sage.preflight.describe import why_not_skip
 from recipe.sage.rollout import PLAN
+from recipe.sage.wandb_run import log_hints
 from sage.method.metrics import (
     SPENT,
     cost_line,
@@ -267,6 +268,7 @@ class SageHooks(PPOTrainer):
             metrics["sage/never_solved"] = self.store.never_solved()
             metrics["sage/never_solved_plain"] = self.store.never_solved_plain()
             metrics["sage/prompts_visited"] = float(len(self.store.prompts))
+            log_hints(self.logger, self.step_visits, self.global_steps)
             self.step_visits, self.step_skips, self.step_skipped_groups = [], [], 0
         super()._compute_metrics(batch, metrics, *args, **kwargs)
         self._warn(metrics)
