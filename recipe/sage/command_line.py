@@ -94,6 +94,14 @@ def check(name: str, arguments: Sequence[str]) -> None:
             overrides.append(argument)
         elif not argument.startswith("-") and not before.startswith("-"):
             raise ValueError(f"{argument!r} is no argument: write key=value, such as method=sage")
+    for override in overrides:
+        try:
+            OverridesParser.create().parse_override(override)
+        except HydraException as error:
+            why = " ".join(str(error).split()).partition(" See https")[0]
+            raise ValueError(
+                f"{override} cannot be read ({why}): put its value in quotes, '{_example(override)}'"
+            ) from error
     try:
         _compose(name, overrides)
     except (HydraException, OmegaConfBaseException) as error:
@@ -107,6 +115,11 @@ def check(name: str, arguments: Sequence[str]) -> None:
                 + closest(missing[2], missing[3].split())
             ) from error
         raise ValueError(sentence) from error
+
+
+def _example(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f'{key}="{value}"'
 
 
 def _advice(name: str, key: str, overrides: Sequence[str]) -> str:

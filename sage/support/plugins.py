@@ -21,7 +21,7 @@ def foreign(what: str) -> Iterator[None]:
     """Turn whatever code that is not ours raises into a ValueError of one line that begins with ``what``."""
     try:
         yield
-    except Exception as error:  # the user's code or a framework's, which may raise anything
+    except (Exception, SystemExit) as error:  # the user's code or a framework's, which may raise anything, or exit
         cause: BaseException = error
         while type(error).__module__.startswith("hydra") and cause.__cause__ is not None:
             cause = cause.__cause__  # Hydra wraps what a class raises in its own words

@@ -204,6 +204,8 @@ def _json_values(path: Path, text: str) -> Iterator[Row]:
         between = _BETWEEN.match(text, position)
         position = between.end() if between else position
         if position == len(text):
+            if text.lstrip("\ufeff \t\r\n").startswith("[") and not text.rstrip().endswith("]"):
+                yield Unreadable(f"{path}: the array of rows does not end, so the file is cut off: fetch it again")
             return
         line, counted = line + text.count("\n", counted, position), position
         where = f"{path}, line {line}"

@@ -74,6 +74,18 @@ def test_text_files_of_all_shapes_are_read_whole(tmp_path, name):
     assert [row["reward_model"]["ground_truth"] for row in kept] == ["3", "6", "9"] and not dropped
 
 
+def test_an_array_that_is_cut_off_between_two_rows_is_listed(tmp_path):
+    (tmp_path / "cut.json").write_text("[" + ", ".join(LINES) + ", ")
+    kept, (dropped,) = table(tmp_path, tmp_path / "cut.json")
+    assert len(kept) == 3 and "the file is cut off" in dropped["details"]
+
+
+def test_what_cannot_be_seen_is_no_problem(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"problem": "\\u200b \\ufeff", "answer": "1"}\n' + LINES[0])
+    kept, (dropped,) = table(tmp_path, tmp_path / "a.jsonl")
+    assert len(kept) == 1 and dropped["reason"] == "missing_problem"
+
+
 NOT_DATA = {
     "pointer.jsonl": (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 9\n", "git lfs pull"),
     "pointer.parquet": (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 9\n", "git lfs pull"),

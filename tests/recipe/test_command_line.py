@@ -47,6 +47,7 @@ def test_what_hydra_reads_is_left_alone(argument):
         ("method=ppo", "method=ppo must be one of adaprefix, bha, dapo, .*, sage-calibrated"),
         ("trainer.logger=console,file", r"use key=\[value1,value2\]"),
         ("data={a", "no viable alternative"),
+        ("sage.prompts={% for", "sage.prompts={% for cannot be read .*: put its value in quotes"),
         ("sage", "write key=value"),
     ],
 )

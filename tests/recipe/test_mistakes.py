@@ -46,6 +46,17 @@ MISTAKES = [
     ("actor_rollout_ref.rollout.name=sglang", "written for vLLM"),
     ("reward.reward_model.enable=true", "set reward.reward_model.enable_resource_pool=true"),
     ("trainer.critic_warmup=5", "set it to 0"),
+    ("data.prompt_key=question", "data.prompt_key=question must be prompt"),
+    ("data.reward_fn_key=source", "data.reward_fn_key=source must be data_source"),
+    ("data.custom_cls.path=nowhere.py", "data.custom_cls.path=nowhere.py cannot be loaded"),
+    ("actor_rollout_ref.model.path=", "model.path=None must be a text; a folder or a name on the hub"),
+    ("actor_rollout_ref.actor.optim.betas=[0.9]", "betas=.* must be a list, .*; two of them"),
+    ("actor_rollout_ref.actor.optim.lr_scheduler_type=cosin", "lr_scheduler_type=cosin must be constant or cosine"),
+    ("actor_rollout_ref.actor.optim.optimizer=Adamm", "optim.optimizer=Adamm cannot be imported"),
+    ("actor_rollout_ref.actor.kl_loss_type=kll", "kl_loss_type=kll must be kl, k1"),
+    ("actor_rollout_ref.actor.checkpoint.save_contents=[modell]", "save_contents=.* must be a list, each item model"),
+    ("actor_rollout_ref.actor.fsdp_config.model_dtype=fp31", "model_dtype=fp31 must be fp32"),
+    ("actor_rollout_ref.rollout.load_format=dumy", "load_format=dumy must be dummy"),
 ]
 
 
@@ -53,6 +64,22 @@ MISTAKES = [
 def test_a_typical_mistake_gives_a_sentence_that_says_what_to_change(override, message, data):
     with pytest.raises(ValueError, match=message):
         check_run(changed(data, override))
+
+
+def test_a_validation_file_is_damaged_in_a_column_that_is_not_checked(data, tmp_path):
+    whole = (data / "test.parquet").read_bytes()
+    place = pq.ParquetFile(data / "test.parquet").metadata.row_group(0)
+    column = next(c for c in map(place.column, range(place.num_columns)) if c.path_in_schema == "solution")
+    start = column.dictionary_page_offset or column.data_page_offset
+    (tmp_path / "val.parquet").write_bytes(whole[: start + 20] + b"\xff" * 8 + whole[start + 28 :])
+    with pytest.raises(ValueError, match=r"data.val_files: .*val.parquet is damaged"):
+        check_run(changed(data, f"data.val_files={tmp_path}/val.parquet"))
+
+
+def test_a_reward_function_that_exits(data, tmp_path):
+    (tmp_path / "reward.py").write_text("raise SystemExit(3)")
+    with pytest.raises(ValueError, match=r"reward.py, name=.* cannot be loaded: SystemExit: 3"):
+        check_run(changed(data, f"reward.custom_reward_function.path={tmp_path}/reward.py"))
 
 
 @pytest.mark.parametrize(

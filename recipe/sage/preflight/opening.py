@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import importlib
 import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from verl.trainer.ppo.reward import get_custom_reward_fn, resolve_reward_manager_cls
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import omega_conf_to_dataclass, validate_config
+from verl.utils.dataset.rl_dataset import get_dataset_class
 from verl.utils.import_utils import import_external_libs
 from verl.utils.reward_score import get_default_compute_score
 
@@ -103,7 +105,10 @@ def open_validation_data(config: DictConfig) -> None:
 
 def _check_types(key: str, files: Sequence[str]) -> None:
     """That verl can put several files into one table."""
-    heads = [datasets.Dataset(pa.table(next(pq.ParquetFile(file).iter_batches(1)))) for file in files]
+    heads = []
+    for file in files:
+        with foreign(f"data.{key}: {file} is damaged in a column that verl reads"):
+            heads.append(datasets.Dataset(pa.table(next(pq.ParquetFile(file).iter_batches(1)))))
     for file, head in zip(files[1:], heads[1:], strict=True):
         with foreign(f"data.{key}: {file} cannot be put behind {files[0]}, since their columns are of different types"):
             datasets.concatenate_datasets([heads[0], head])
@@ -149,6 +154,12 @@ def open_configuration(config: DictConfig) -> None:
     for part in ("actor", "rollout"):
         with foreign(f"actor_rollout_ref.{part}: verl refuses it"):
             omega_conf_to_dataclass(config.actor_rollout_ref[part])
+    optimizer = config.actor_rollout_ref.actor.optim
+    if optimizer.get("optimizer_impl"):
+        with foreign(f"actor_rollout_ref.actor.optim.optimizer={optimizer.optimizer} cannot be imported"):
+            getattr(importlib.import_module(optimizer.optimizer_impl), optimizer.optimizer)
+    with foreign(f"data.custom_cls.path={config.data.custom_cls.path} cannot be loaded"):
+        get_dataset_class(config.data)
     checked = copy.deepcopy(config)
     checked.actor_rollout_ref.model.lora_rank = 0  # verl would import vLLM for the bound of `VALUES`
     with foreign("verl refuses the configuration"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Len, MinLen
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +18,15 @@ PREFIXES = ("actor", "rollout", "model")
 AllOr = Annotated[Literal[-1] | Count, "-1 takes all"]
 NeverOr = Annotated[int, Ge(-1), "-1 is never"]
 Aggregation = Literal["token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"]
+Saved = list[Literal["model", "optimizer", "extra", "hf_model"]]
+Precision = Literal["fp32", "float32", "fp16", "float16", "bf16", "bfloat16"]
+Penalty = Literal[
+    "kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3", "kl+", "k1+", "abs+", "mse+", "k2+", "low_var_kl+", "k3+"
+]  # fmt: skip
+LoadFormat = Literal[
+    "dummy", "auto", "safetensors", "hf", "pt", "npcache", "bitsandbytes", "fastsafetensors", "instanttensor",
+    "mistral", "modelexpress", "runai_streamer", "runai_streamer_sharded", "sharded_state", "tensorizer"
+]  # fmt: skip
 Trainer = Annotated[Literal["sage_sync", "sage_colocate_async", "sage_separate_async"], "others know no hints"]
 
 VALUES: dict[str, Any] = {
@@ -31,6 +40,8 @@ VALUES: dict[str, Any] = {
     "data.seed": int | None,
     "data.dataloader_num_workers": Whole,
     "data.filter_overlong_prompts_workers": Count | None,
+    "data.prompt_key": Annotated[Literal["prompt"], "the column of the data format"],
+    "data.reward_fn_key": Annotated[Literal["data_source"], "the column of the data format"],
     "data.truncation": Literal["error", "left", "right", "middle"],
     "actor.strategy": Literal["fsdp", "fsdp2", "megatron", "veomni", "torchtitan", "automodel"],
     "actor.ppo_mini_batch_size": Count,
@@ -46,6 +57,14 @@ VALUES: dict[str, Any] = {
     "actor.loss_scale_factor": Positive | None,
     "actor.entropy_coeff": float,
     "actor.kl_loss_coef": NotNegative,
+    "actor.kl_loss_type": Penalty,
+    "actor.checkpoint.save_contents": Saved,
+    "actor.checkpoint.load_contents": Saved,
+    "actor.fsdp_config.model_dtype": Precision,
+    "actor.fsdp_config.dtype": Precision,
+    "actor.fsdp_config.mixed_precision.param_dtype": Precision,
+    "actor.fsdp_config.mixed_precision.reduce_dtype": Precision,
+    "actor.fsdp_config.mixed_precision.buffer_dtype": Precision,
     "actor.grad_clip": Positive,
     "actor.ulysses_sequence_parallel_size": Count,
     "actor.optim.lr": Annotated[float, Gt(0), Le(1), "with 0 nothing is learned"],
@@ -54,7 +73,8 @@ VALUES: dict[str, Any] = {
     "actor.optim.min_lr_ratio": Share | None,
     "actor.optim.weight_decay": NotNegative,
     "actor.optim.clip_grad": Positive,
-    "actor.optim.betas": list[Share],
+    "actor.optim.betas": Annotated[list[Share], Len(2, 2), "two of them"],
+    "actor.optim.lr_scheduler_type": Literal["constant", "cosine"],
     "actor.megatron.tensor_model_parallel_size": Count,
     "actor.megatron.pipeline_model_parallel_size": Count,
     "actor.megatron.context_parallel_size": Count,
@@ -65,6 +85,7 @@ VALUES: dict[str, Any] = {
     "rollout.repetition_penalty": Positive,
     "rollout.seed": int,
     "rollout.dtype": Literal["auto", "half", "float16", "bfloat16", "float", "float32"],
+    "rollout.load_format": LoadFormat,
     "rollout.mode": Literal["async"],
     "rollout.scheduling_policy": Literal["fcfs", "priority"],
     "rollout.gpu_memory_utilization": PartOfOne,
@@ -83,6 +104,7 @@ VALUES: dict[str, Any] = {
     "rollout.val_kwargs.temperature": NotNegative,
     "rollout.val_kwargs.top_p": PartOfOne,
     "rollout.val_kwargs.top_k": Annotated[int, Ge(-1), "-1 takes every token"],
+    "model.path": Annotated[str, MinLen(1), "a folder or a name on the hub"],
     "model.lora_rank": Annotated[int, Ge(0), Le(512), "vLLM takes no larger adapter"],
     "model.lora_alpha": Positive,
     "reward.num_workers": Count,

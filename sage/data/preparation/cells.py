@@ -53,6 +53,8 @@ def as_structure(text: str) -> Any:
     return None if isinstance(value, str) else value
 
 
+_BLANK = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff" + "".join(filter(str.isspace, map(chr, range(0x3001))))
+"""What is seen as nothing at the ends of a text."""
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant"}
 
 
@@ -177,7 +179,7 @@ def plain_text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"{kind_of(value)} where a text is expected")
     try:
-        text = str(value).strip()
+        text = str(value).strip(_BLANK)
     except ValueError as error:  # an integer of thousands of digits
         raise ValueError("a number of more digits than Python prints where a text is expected") from error
     if half := _HALF.search(text):
