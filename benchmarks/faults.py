@@ -214,7 +214,8 @@ def moments(count: int, folder: Path, data: Path, seed: int) -> Outcome:
         else:
             run.wait_for_step()
             time.sleep(draw.uniform(0, 15))
-        run.process.send_signal(signal.SIGTERM if index % 2 else signal.SIGKILL)
+        if run.process.is_running():
+            run.process.send_signal(signal.SIGTERM if index % 2 else signal.SIGKILL)
         status = run.wait(120)
         left += run.left()
         print(f"  moment {index + 1}: steps {run.steps()}, status {status}", flush=True)

@@ -45,6 +45,8 @@ NO_ERROR = "its log has no error, so it was most likely killed, for example for 
 RAY_PROCESSES = {"gcs_server": "Ray's head process, gcs_server,", "raylet": "Ray's process on this node, raylet,"}
 _SPACE = "sage"
 _counted: dict[str, float] = {}
+_answered: set[str] = set()
+"""Engines whose health route has answered this process."""
 
 
 class PartLost(RuntimeError):
@@ -95,15 +97,19 @@ def dead_ray() -> str | None:
     return None
 
 
-def dead_part() -> str | None:
-    """A process of this run that is dead, in words with its own last error; None while all live."""
+def dead_part(served: bool = False) -> str | None:
+    """A process of this run that is dead, in words with its own last error; None while all live.
+
+    Args:
+        served: the engines have rolled out. Before that, one whose health route has never answered may be starting.
+    """
     for actor in _actors():
         cause = str(actor["DeathCause"])
         if actor["State"] == "DEAD" and ("WORKER_DIED" in cause or "NODE_DIED" in cause):
             name = actor["Name"] or actor["ActorClassName"]
             return f"{name} (process {actor['Pid']}) has died: {last_error(actor['Pid']) or _reason(cause)}"
     for address in _get("engines", []):  # type: ignore[attr-defined]
-        if reason := _unhealthy(address):
+        if reason := _unhealthy(address, served):
             return f"the engine at {address} is dead ({reason}): {_engine_error()}"
     return None
 
@@ -120,7 +126,7 @@ def check_step(prompts: int, skips: Sequence[Skip], max_lost: float) -> None:
         PartLost: a process that the run needs is dead.
         BrokenStep: more than that share of the prompts is lost.
     """
-    if part := dead_part():
+    if part := dead_part(served=True):
         raise PartLost(part)
     if skips and len(skips) > max_lost * prompts:
         ((error, _),) = Counter(skip.error for skip in skips).most_common(1)
@@ -135,16 +141,18 @@ def in_one_line(error: BaseException) -> str:
     return " ".join(f"{type(cause).__name__}: {cause}".split())[:300]
 
 
-def _unhealthy(address: str) -> str | None:
-    """What vLLM's health route says against an engine; slow is not dead."""
+def _unhealthy(address: str, served: bool) -> str | None:
+    """What vLLM's health route says against an engine; slow is not dead, and neither is one that starts."""
     try:
         with urllib.request.urlopen(f"http://{address}/health", timeout=HEALTH_SECONDS):
+            _answered.add(address)
             return None
     except urllib.error.HTTPError as error:
         return f"its health route answers {error.code}"
     except (urllib.error.URLError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
-        return None if isinstance(reason, TimeoutError) else f"its health route does not answer: {reason}"
+        slow = isinstance(reason, TimeoutError) or not (served or address in _answered)
+        return None if slow else f"its health route does not answer: {reason}"
     except TimeoutError:
         return None
 

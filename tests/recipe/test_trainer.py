@@ -213,7 +213,7 @@ def test_a_dispatched_prompt_without_an_outcome_is_a_counted_error(monkeypatch):
     trainer.dispatched, trainer.step_visits, trainer.step_skips = {"a", "b", "c"}, [], []
     trainer.skips_dead_groups, trainer.store = False, StateStore(Grpo(3, 2))
     trainer.sage = SimpleNamespace(max_lost=0.5)
-    monkeypatch.setattr("recipe.sage.watch.dead_part", lambda: None)
+    monkeypatch.setattr("recipe.sage.watch.dead_part", lambda served: None)
     monkeypatch.setattr(trainer, "_waiting", lambda but_failed: {"c"}, raising=False)
     monkeypatch.setattr("recipe.sage.channel.collect", lambda uids: {"a": visit} if uids == {"a", "b"} else {})
     prompts = torch.nested.nested_tensor([torch.ones(3), torch.ones(3)], layout=torch.jagged)

@@ -1,6 +1,7 @@
 """When a run is given up, and what is said then; the processes themselves are in tests/e2e/test_faults.py."""
 
 import errno
+import socket
 import time
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ LOST = [Skip(SkipReason.ROLLOUT_ERROR, "EngineDeadError: gone")] * 5
 
 @pytest.fixture
 def alive(monkeypatch):
-    monkeypatch.setattr(watch, "dead_part", lambda: None)
+    monkeypatch.setattr(watch, "dead_part", lambda served: None)
 
 
 def test_a_single_lost_prompt_is_skipped_and_a_quarter_of_a_step_may_be(alive):
@@ -31,7 +32,7 @@ def test_a_step_that_lost_more_is_not_trained_on_and_names_the_commonest_error(a
 
 
 def test_no_step_is_trained_on_once_a_part_has_died_whatever_it_lost(monkeypatch):
-    monkeypatch.setattr(watch, "dead_part", lambda: "the engine at a:1 is dead")
+    monkeypatch.setattr(watch, "dead_part", lambda served: "the engine at a:1 is dead")
     with pytest.raises(watch.PartLost, match="the engine at a:1"):
         watch.check_step(16, [], 0.25)
 
@@ -76,3 +77,16 @@ def test_the_last_error_of_a_log_counts_if_it_is_recent(tmp_path, monkeypatch):
     monkeypatch.setattr(watch, "_actors", lambda: [{"Pid": 6, "Name": "a"}, {"Pid": 7, "Name": "server"}])
     assert watch.logged_error(time.time() - 5) == "; server logged: RuntimeError: in weight sync"
     assert watch.logged_error(time.time() + 5) == ""
+
+
+def test_an_engine_that_has_not_answered_yet_is_starting_until_it_has_rolled_out(monkeypatch):
+    monkeypatch.setattr(watch, "_actors", list)
+    monkeypatch.setattr(watch, "_answered", set())
+    monkeypatch.setattr(watch, "_engine_error", lambda: watch.NO_ERROR)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setattr(watch, "_get", lambda name, default: [address])
+    assert watch.dead_part() is None
+    assert f"the engine at {address} is dead" in str(watch.dead_part(served=True))
+    watch._answered.add(address)
+    assert f"the engine at {address} is dead" in str(watch.dead_part())
