@@ -20,7 +20,7 @@ def load_hint_source(spec: str) -> type[HintSource]:
     for source in SOURCES:
         if source.takes(spec):
             return source
-    if ":" not in spec:
+    if "://" in spec or ":" not in spec or not spec.rpartition(":")[2].isidentifier():
         raise ValueError(
             "must be online, the path of a .jsonl or .parquet file of hints, the http(s) URL of an endpoint, prefix, "
             "or path/to/file.py:Class or package.module:Class of your own"

@@ -78,6 +78,9 @@ def test_the_kind_of_a_source_is_read_off_its_text():
         load_hint_source("hints.csv")
     with pytest.raises(ValueError, match="is not a complete URL"):
         load_hint_source("http://:80/v1")
+    for mistyped in ("htp://h/v1", "localhost:8000/v1"):
+        with pytest.raises(ValueError, match="must be online"):
+            load_hint_source(mistyped)
 
 
 OWN = """
