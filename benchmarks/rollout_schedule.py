@@ -10,9 +10,9 @@ same prompts, hints and outcomes (`sage.planning.simulator.world`). The engine h
 first and has a tail, and its context is longer than the embedded model was trained for; what it writes does not matter
 here.
 
-With ``--model`` it is an engine for a GPU with that model, answers have up to 1024 tokens, `LARGE_NAMES` are compared,
-and their time is that on the clock. With ``--paced`` every step takes at least as long as a GPU's (`benchmarks.paced`),
-and every rollout has a slot.
+With ``--model`` it is an engine for a GPU with that model, and answers have up to 1024 tokens. With ``--paced`` every
+step takes at least as long as a GPU's (`benchmarks.paced`), and every rollout has a slot. Both compare `FEW` by the
+time on the clock.
 
 Repetition i rolls out batch i in every way, in an order that changes, and measures the engine's step times; each figure
 is that of the fastest of three takes. Ratios are taken within a repetition.
@@ -54,7 +54,7 @@ WORLD = World(
 )
 LARGE = replace(WORLD, lengths=Lengths(350, 0.7, 1024), hint_lengths=Lengths(100, 0.5, 300), prompt_tokens=128,
                 solution_tokens=256, hint_tokens=64)  # fmt: skip
-LARGE_NAMES = ("grpo", "barrier-whole", "sage", "sage-auto")
+FEW = ("grpo", "barrier-whole", "sage", "sage-auto", "sage-calibrated-auto")
 TAKES = 3
 """Every measurement is the fastest of so many: other work on the machine can only slow the engine down."""
 COLLAPSES = (0.35, 0.1)
@@ -276,7 +276,7 @@ def main() -> None:
     if args.show:
         return report(Measured.load(args.show))
     repetitions = 1 if args.quick else 5
-    base, names = (LARGE, list(LARGE_NAMES)) if args.model else (WORLD, list(STRATEGIES))
+    base, names = LARGE if args.model else WORLD, list(FEW if args.model or args.paced else STRATEGIES)
     if args.quick:
         base = replace(base, prompts=base.prompts // 4)
     work = {}
