@@ -36,7 +36,6 @@ from sage.method.state import HISTORY_FILE, LATEST_FILE, StateStore
 from sage.report.history import read_history
 from sage.toy.embedded.build_data import build
 
-ROOT = Path(__file__).resolve().parent.parent
 FAULT_STEP = 1
 PROCESSES = {
     "engine": "VLLM::EngineCore",

@@ -81,11 +81,14 @@ PACED_ENGINE: dict[str, Any] = {"scheduler_cls": "benchmarks.paced.PacedSchedule
 class VllmEngine:
     """One vLLM engine in a process of its own, with the sampling settings of the rollout worker."""
 
-    def __init__(self, slots: int, paced: bool = False, model: Path | None = None) -> None:
+    def __init__(self, paced: bool = False, model: Path | None = None) -> None:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
         from vllm.v1.metrics.loggers import StatLoggerBase
 
+        self.by_clock = paced or model is not None
+        """Its time is that on the clock, and every rollout has a slot; else its CPU time is measured."""
+        self.slots = PACED_SLOTS if self.by_clock else SLOTS
         self.steps: list[tuple[float, int, int]] = []
         """(time, running sequences, tokens it gave) of each step."""
         steps = self.steps
@@ -106,7 +109,7 @@ class VllmEngine:
             AsyncEngineArgs(
                 model=str(model or MODEL),
                 skip_tokenizer_init=True,
-                max_num_seqs=slots,
+                max_num_seqs=self.slots,
                 scheduling_policy="priority",  # equal priorities are served in the order of their arrival
                 **(LARGE_ENGINE if model else EMBEDDED_ENGINE),
                 **(PACED_ENGINE if paced else {}),
@@ -152,8 +155,9 @@ class VllmEngine:
         """The shortest of `TAKES` such batches."""
         return min([await self.timed(size, context, tokens) for _ in range(TAKES)])
 
-    async def step_times(self, slots: int) -> StepTimes:
+    async def step_times(self) -> StepTimes:
         """The engine's step times now, from batches of equal requests of two lengths each."""
+        slots = self.slots
         sizes = [1, *(b for b in (2, 4, 8, 16, 32, 64) if b < slots), slots]
         short, long = 8, 72
         context = WORLD.prompt_tokens
@@ -167,7 +171,7 @@ class VllmEngine:
         return StepTimes(tuple(decode), token, max(0.0, light / slots - few * token))
 
 
-async def measure(engine: VllmEngine, batch: Batch, slots: int, by_clock: bool) -> tuple[dict[str, Any], list[Any]]:
+async def measure(engine: VllmEngine, batch: Batch) -> tuple[dict[str, Any], list[Any]]:
     """Roll out one batch; the figures and the visits. Busy is the engine's CPU time, or the time on the clock."""
     engine.steps.clear()
     begin, busy = time.perf_counter(), engine.busy()
@@ -176,11 +180,11 @@ async def measure(engine: VllmEngine, batch: Batch, slots: int, by_clock: bool) 
     running = [(0.0, 0), *((at - begin, count) for at, count, _ in engine.steps)]
     figures = {
         "seconds": round(seconds, 3),
-        "busy": round(seconds if by_clock else busy, 3),
+        "busy": round(seconds if engine.by_clock else busy, 3),
         "steps": len(engine.steps),
         "generated": sum(tokens for *_, tokens in engine.steps),  # with those of aborted requests
         "tokens": {kind.value: count for kind, count in batch.tokens.items()},
-        "occupancy": [round(o, 3) for o in occupancy([running], seconds, slots)],
+        "occupancy": [round(o, 3) for o in occupancy([running], seconds, engine.slots)],
     }
     return figures, visits
 
@@ -191,27 +195,24 @@ async def run(
     names: list[str],
     paced: bool,
     model: Path | None,
-) -> list[Any]:
-    """All measurements, one record for each repetition and collapse rate."""
-    by_clock = paced or model is not None
-    slots, takes = (PACED_SLOTS, 1) if by_clock else (SLOTS, TAKES)
-    engine = VllmEngine(slots, paced, model)
-    if by_clock:
+) -> tuple[int, list[Any]]:
+    """The engine's slots and all measurements, one record for each repetition and collapse rate."""
+    engine = VllmEngine(paced, model)
+    takes = 1 if engine.by_clock else TAKES
+    if engine.by_clock:
         await engine.timed(8, WORLD.prompt_tokens, 8)  # warm up
     else:
-        await engine.step_times(slots)
+        await engine.step_times()
     records = []
     for repetition, collapse in itertools.product(range(repetitions), COLLAPSES):
         record: dict[str, Any] = {"repetition": repetition, "collapse": collapse}
-        record["step_times"] = asdict(ASSUMED if by_clock else await engine.step_times(slots))
+        record["step_times"] = asdict(ASSUMED if engine.by_clock else await engine.step_times())
         decided = {}
         for take in range(takes):
             turn = (repetition + 3 * take) % len(names)
             for name in [*names[turn:], *names[:turn]]:
                 world, plans = work[repetition, collapse, name]
-                figures, decided[name] = await measure(
-                    engine, Batch(world, STRATEGIES[name], engine, plans), slots, by_clock
-                )
+                figures, decided[name] = await measure(engine, Batch(world, STRATEGIES[name], engine, plans))
                 record[name] = min(record.get(name, figures), figures, key=lambda f: f["busy"])
                 await asyncio.sleep(0.2)  # what was aborted leaves the engine
         for name in set(SAME_DECISIONS) & set(names):
@@ -221,7 +222,7 @@ async def run(
         print(f"repetition {repetition}, collapse {collapse}:", end=" ")
         print(*(f"{name} {record[name]['busy']:.1f} s" for name in names), sep=", ", flush=True)
     engine.llm.shutdown()
-    return records
+    return engine.slots, records
 
 
 def spread(values: Sequence[float]) -> str:
@@ -284,8 +285,7 @@ def main() -> None:
         world = replace(base, collapse=collapse, seed=repetition)
         for name in names:
             work[repetition, collapse, name] = (world, earlier_visits(world, STRATEGIES[name], 2))
-    records = asyncio.run(run(repetitions, work, names, args.paced, args.model))
-    slots = PACED_SLOTS if args.paced or args.model else SLOTS
+    slots, records = asyncio.run(run(repetitions, work, names, args.paced, args.model))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         setting = {"world": asdict(base), "slots": slots}

@@ -65,16 +65,12 @@ fi
 part "GPU and driver" 30 nvidia-smi --query-gpu=name,memory.total,driver_version,compute_cap --format=csv
 part "commit" 10 git log -1 --format='%h %cd'
 part "packages against requirements/gpu.lock" 60 "$python" scripts/check_env.py
-part "flash-attn" 60 "$python" -c '
-import importlib.util
-if importlib.util.find_spec("flash_attn"):
-    import flash_attn
-    print("flash-attn", flash_attn.__version__)
-else:
-    print("no flash-attn: the launch scripts need ++actor_rollout_ref.model.override_config.attn_implementation=sdpa and "
-          "actor_rollout_ref.model.use_remove_padding=False")'
-if ! "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("flash_attn") is None)' 2>/dev/null; then
-  short+=(++actor_rollout_ref.model.override_config.attn_implementation=sdpa actor_rollout_ref.model.use_remove_padding=False)
+if "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("flash_attn") is None)' 2>/dev/null; then
+  part "flash-attn" 60 "$python" -c 'import flash_attn; print("flash-attn", flash_attn.__version__)'
+else
+  without=(++actor_rollout_ref.model.override_config.attn_implementation=sdpa actor_rollout_ref.model.use_remove_padding=False)
+  part "flash-attn" 10 echo "no flash-attn: the launch scripts need ${without[*]}"
+  short+=("${without[@]}")
 fi
 part "GPU tests: the embedded world" 300 "$python" -m pytest -m gpu -q tests/e2e/test_gpu.py
 part "two steps of GRPO and SAGE, 3B parameters" 420 env N_GPUS=1 "$python" benchmarks/real_size.py --out "$folder/real_size" \

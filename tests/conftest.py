@@ -4,11 +4,25 @@ import os
 
 os.environ["VERL_PLATFORM"] = "cpu"
 
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
 import yaml
 from hypothesis import settings
 
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # OmegaConf's base: Hydra composes a third faster
 
+ROOT = Path(__file__).resolve().parent.parent
+
 # On a busy machine one example may take long; the same examples in every run.
 settings.register_profile("sage", deadline=None, derandomize=True)
 settings.load_profile("sage")
+
+
+def script(name: str) -> ModuleType:
+    """A file of scripts/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

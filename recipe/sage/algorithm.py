@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 import transfer_queue as tq
-from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.core_algos import agg_loss, register_adv_est, register_policy_loss
 from verl.utils.torch_functional import masked_mean
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 
+from recipe.sage.channel import put_rows, real_keys
 from sage.method.advantage import distilled_advantages, group_advantages
 from sage.method.records import Visit
 
@@ -58,9 +58,7 @@ def mark_references(batch: KVBatchMeta, visits: Mapping[str, Visit]) -> None:
         return
     lengths = dict(zip(batch.keys, (tag["response_len"] for tag in batch.tags), strict=True))
     marks = [torch.full((lengths[key],), REFERENCE) for key in keys]
-    nested = torch.nested.as_nested_tensor(marks, layout=torch.jagged)
-    fields = TensorDict({"old_log_probs": nested}, batch_size=len(keys))
-    tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=fields)
+    put_rows(batch, keys, old_log_probs=marks)
 
 
 def add_distillation(batch: KVBatchMeta, weight: float, reward_weight: float) -> dict[str, float]:
@@ -74,15 +72,13 @@ def add_distillation(batch: KVBatchMeta, weight: float, reward_weight: float) ->
     Returns:
         Metrics: the rows that have a teacher, and the KL estimate over their tokens, in nats a token.
     """
-    keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+    keys = real_keys(batch)
     fields = ["advantages", "old_log_probs", "teacher_log_probs", "response_mask"]
     data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields)
     advantages, old, teacher, mask = (data[name].to_padded_tensor(0) for name in fields)
     distilled, gap, taught = distilled_advantages(advantages, old, teacher, mask.bool(), weight, reward_weight)
     lengths = data["advantages"].offsets().diff().tolist()
-    rows = [row[:length] for row, length in zip(distilled, lengths, strict=True)]
-    nested = TensorDict({"advantages": torch.nested.as_nested_tensor(rows, layout=torch.jagged)}, batch_size=len(keys))
-    tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=nested)
+    put_rows(batch, keys, advantages=[row[:length] for row, length in zip(distilled, lengths, strict=True)])
     return {
         "sage/distillation/rows": float(taught.any(-1).sum()),
         "sage/distillation/kl": float(-gap.sum() / taught.sum().clamp(min=1)),

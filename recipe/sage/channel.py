@@ -1,16 +1,19 @@
-"""How a visit travels from a rollout worker to the driver: under the prompt's uid, in a TransferQueue partition.
+"""What passes through the TransferQueue besides verl's own: visits from the rollout workers, and fields of rows.
 
-The rows of a group carry tensors; what happened around them (levels, discarded groups, hint requests, or why there is
-no group at all) belongs to the prompt, so it is stored once per uid and joined by uid.
+A visit travels under the prompt's uid, in a partition of its own. The rows of a group carry tensors; what happened
+around them (levels, discarded groups, hint requests, or why there is no group at all) belongs to the prompt, so it is
+stored once per uid and joined by uid.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 
 import torch
 import transfer_queue as tq
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
 
 from sage.method.records import Skip, SkipReason, Visit
 
@@ -49,6 +52,17 @@ def collect(uids: Collection[str]) -> dict[str, Visit | Skip]:
     outcomes = {uid: _decode(bytes(row.tolist()).decode()) for uid, row in zip(keys, data.unbind(), strict=True)}
     tq.kv_clear(keys=keys, partition_id=PARTITION)
     return outcomes
+
+
+def real_keys(batch: KVBatchMeta) -> list[str]:
+    """Keys of a batch's rows without verl's padding, in their order."""
+    return [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+
+
+def put_rows(batch: KVBatchMeta, keys: Sequence[str], **fields: Sequence[torch.Tensor]) -> None:
+    """Write fields of some rows of a batch: for each field a tensor (tokens,) a key."""
+    nested = {name: torch.nested.as_nested_tensor(list(rows), layout=torch.jagged) for name, rows in fields.items()}
+    tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=TensorDict(nested, batch_size=len(keys)))
 
 
 def _decode(text: str) -> Visit | Skip:

@@ -17,6 +17,8 @@ from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
 
+from recipe.sage.channel import put_rows
+
 
 class DeadGroups:
     """The dead groups of one batch, taken out of it.
@@ -61,9 +63,8 @@ class DeadGroups:
         if not self.keys:
             return batch
         lengths = [tag["response_len"] for tag in self.tags]
-        zeros = torch.nested.as_nested_tensor([torch.zeros(n) for n in lengths], layout=torch.jagged)
-        fields = TensorDict({"advantages": zeros, "returns": zeros}, batch_size=len(self.keys))
-        tq.kv_batch_put(keys=self.keys, partition_id=batch.partition_id, fields=fields)
+        zeros = [torch.zeros(n) for n in lengths]
+        put_rows(batch, self.keys, advantages=zeros, returns=zeros)
         return KVBatchMeta(
             keys=[*batch.keys, *self.keys],
             tags=[*batch.tags, *self.tags],

@@ -71,14 +71,14 @@ def load_shape(model: str) -> ModelShape:
     """The shape of a model: a folder, one of the launch scripts', or a ``config.json`` on the hub.
 
     Raises:
-        ValueError: it cannot be had, or is of a kind that we cannot measure.
+        ValueError: it is not available, or is of a kind that we cannot measure.
     """
     if shape := known_shape(model):
         return shape
     try:
         file = hf_hub_download(model, "config.json")
     except OSError as error:
-        raise ValueError(f"its config.json cannot be had ({type(error).__name__})") from error
+        raise ValueError(f"its config.json is not available ({type(error).__name__})") from error
     return ModelShape.from_config(json.loads(Path(file).read_text()))
 
 

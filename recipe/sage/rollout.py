@@ -12,7 +12,7 @@ import asyncio
 import gc
 import logging
 import math
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -249,8 +249,10 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         """The priority of a visit's requests, where the engine's queue heeds it (verl's option)."""
         return {"priority": plan.priority(early)} if self.rollout_config.scheduling_policy == "priority" else {}
 
-    def _encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        return encode_messages(self.tokenizer, messages, rollout_options(self.config))
+    @cached_property
+    def _encode(self) -> Callable[[Sequence[dict[str, str]]], list[int]]:
+        """Token ids of a rollout's messages."""
+        return partial(encode_messages, self.tokenizer, options=rollout_options(self.config))
 
     async def _ask(self, prompt: Prompt, plan: VisitPlan, step: int, level: int, attempt: int) -> Reply | HintFailure:
         """One hint request, with sampling parameters and a seed of its own (never the validation ones)."""

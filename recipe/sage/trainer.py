@@ -237,7 +237,7 @@ class SageHooks(PPOTrainer):
         return batch
 
     def _token_metrics(self, batch: KVBatchMeta) -> dict[str, float]:
-        real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+        real = channel.real_keys(batch)
         kinds = [self.visits[uid].kinds[int(session)] for uid, session, _ in (key.split("_") for key in real)]
         fields = ["response_mask", "entropy", "old_log_probs", "rollout_log_probs"]
         data = tq.kv_batch_get(keys=real, partition_id=batch.partition_id, select_fields=fields).to_padded_tensor()

@@ -106,8 +106,7 @@ def dead_part(served: bool = False) -> str | None:
     for actor in _actors():
         cause = str(actor["DeathCause"])
         if actor["State"] == "DEAD" and ("WORKER_DIED" in cause or "NODE_DIED" in cause):
-            name = actor["Name"] or actor["ActorClassName"]
-            return f"{name} (process {actor['Pid']}) has died: {last_error(actor['Pid']) or _reason(cause)}"
+            return f"{_name(actor)} (process {actor['Pid']}) has died: {last_error(actor['Pid']) or _reason(cause)}"
     for address in _get("engines", []):  # type: ignore[attr-defined]
         if reason := _unhealthy(address, served):
             return f"the engine at {address} is dead ({reason}): {_engine_error()}"
@@ -169,17 +168,21 @@ def _actors() -> list[dict[str, Any]]:
     return list(actors(job_id=ray.JobID.from_hex(ray.get_runtime_context().get_job_id())).values())
 
 
+def _name(actor: dict[str, Any]) -> str:
+    return str(actor["Name"] or actor["ActorClassName"])
+
+
 def logged_error(since: float) -> str:
     """The last error of a part that has written to its log since then, in words; "" for none."""
     for actor in _actors():
         if error := last_error(actor["Pid"], since):
-            return f"; {actor['Name'] or actor['ActorClassName']} logged: {error}"
+            return f"; {_name(actor)} logged: {error}"
     return ""
 
 
 def _engine_error() -> str:
     """The last error in the logs of the servers, which run the engines."""
-    servers = [a["Pid"] for a in actors().values() if "Server" in a["ActorClassName"]]
+    servers = [a["Pid"] for a in _actors() if "Server" in a["ActorClassName"]]
     return next((e for pid in servers if (e := last_error(pid))), NO_ERROR)
 
 

@@ -129,7 +129,7 @@ def noted_settings(path: Path) -> dict[str, Any]:
 
 
 def check_settings(path: Path, settings: dict[str, Any], benchmarks: dict[str, str]) -> None:
-    """Refuse to go on with samples that were drawn in another way; else note how these are.
+    """Refuse to continue samples that were drawn in another way; else note how these are.
 
     Args:
         path: the file that notes it, beside the samples.
@@ -149,7 +149,7 @@ def check_settings(path: Path, settings: dict[str, Any], benchmarks: dict[str, s
     ]
     if changes:
         raise ValueError(
-            f"{path}: {'; '.join(changes)}, so the samples there are not gone on with; use another --out or --name, "
+            f"{path}: {'; '.join(changes)}, so the samples there cannot be continued; use another --out or --name, "
             "or delete that folder"
         )
     write_json(path, {"settings": settings, "benchmarks": digests | benchmarks})

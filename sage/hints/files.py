@@ -39,7 +39,7 @@ def noted_settings(path: Path) -> dict[str, Any]:
 
 
 def check_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Refuse to go on with a file that was begun otherwise; else note how it is made, in ``<file>.settings.json``.
+    """Refuse to continue a file that was begun otherwise; else note how it is made, in ``<file>.settings.json``.
 
     Raises:
         ValueError: a setting has changed, and the message names it and both values; or the note is damaged.

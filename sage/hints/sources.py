@@ -98,7 +98,7 @@ class HintSource(ABC):
 
     @abstractmethod
     async def ask(self, query: HintQuery, policy: Policy) -> Reply | HintFailure:
-        """A hint, or the answer in which it is; a failure where none can be had."""
+        """A hint, or the answer in which it is; a failure where there is none."""
 
     def covered(self, prompt_ids: Collection[str], level: int) -> int | None:
         """How many of these prompts have a hint of a level; None where this is not known before they are asked for."""

@@ -74,7 +74,7 @@ class Action(_Name):
     RAISE = "raise"
     """Go on at a higher level."""
     PLAIN = "plain"
-    """Roll out without a hint, because none could be had."""
+    """Roll out without a hint, because there was none."""
     GIVE_UP = "give_up"
     """Publish the last group although no rollout is correct."""
     SCAFFOLD = "scaffold"
@@ -267,7 +267,7 @@ class Visit:
     decision: Decision
     requests: tuple[HintRequest, ...] = ()
     failures: tuple[HintFailure, ...] = ()
-    """One entry for each level at which no hint could be had."""
+    """One entry for each level at which there was no hint."""
     dispatched: int | None = None
     """Step that dispatched it: in asynchronous training, an earlier one than the step that trains on it."""
     begun_early: int = 0

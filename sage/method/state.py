@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -149,7 +150,7 @@ class StateStore:
                 "trainer.resume_mode=disable and actor_rollout_ref.model.path set to the merged checkpoint"
             )
         table = pq.read_table(path)
-        meta = json.loads((table.schema.metadata or {}).get(b"sage", b"{}"))
+        meta = meta_of(table.schema)
         if meta.get("version") != VERSION:
             raise ValueError(f"{path}: state version {meta.get('version')}, this code reads version {VERSION}")
         if meta["max_level"] != self.schedule.max_level:
@@ -166,6 +167,11 @@ class StateStore:
             self.calibration.restore(meta["calibration"], dict(zip(self.prompts, terms, strict=True)))
         self.failures.restore(meta.get("failures", []))
         return meta["extra"]
+
+
+def meta_of(schema: pa.Schema) -> dict[str, Any]:
+    """What a file of states says of itself, ``extra`` among it; empty where `StateStore` has not written it."""
+    return json.loads((schema.metadata or {}).get(b"sage", b"{}"))
 
 
 @dataclass

@@ -134,7 +134,7 @@ class _Climb(Generic[Payload]):
         await self.abandon()
         groups = [attempt.group for attempt in self.ended]
         for number in {number for number, _ in self.schedule.select(groups, decision)}:
-            if self.ended[number].rest:  # no hint could be had for the level after a failed probe
+            if self.ended[number].rest:  # there was no hint for the level after a failed probe
                 self.running = [self.ended[number]]
                 self._complete(self.ended[number])
                 await asyncio.wait(self.ended[number].rows)

@@ -52,7 +52,7 @@ def test_other_contents_under_the_same_name_are_another_model(tmp_path, model, f
     assert {name for name in known if known[name] != now[name]} == {part}
     (tmp_path / "aime24.jsonl").write_text("")
     (tmp_path / "settings.json").write_text(json.dumps({"settings": known, "benchmarks": {}}))
-    with pytest.raises(ValueError, match=f"{part} was .* and is .* now, so the samples there are not gone on with"):
+    with pytest.raises(ValueError, match=f"{part} was .* and is .* now, so the samples there cannot be continued"):
         check_settings(tmp_path / "settings.json", now, {})
     check_settings(tmp_path / "settings.json", known, {})
 

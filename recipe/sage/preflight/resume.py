@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from recipe.sage.preflight.rules import Run
-from sage.method.state import HISTORY_FILE, LATEST_FILE, SETUP_FILE, STATE_FILE
+from sage.method.state import HISTORY_FILE, LATEST_FILE, SETUP_FILE, STATE_FILE, VisitHistory, meta_of
 from sage.support.plugins import foreign
 
 
@@ -87,17 +87,15 @@ def _has_its_end(file: Path) -> bool:
 
 def _why_not_history(config: DictConfig, checkpoint: Path) -> str | None:
     """What is wrong with the history that goes on with this checkpoint; None too where the run begins another one."""
-    history = checkpoint.parent / HISTORY_FILE
+    history = VisitHistory(checkpoint.parent / HISTORY_FILE)
     if Path(config.trainer.default_local_dir).resolve() != checkpoint.parent.resolve():
         return None
-    meta = json.loads((pq.read_schema(checkpoint / STATE_FILE).metadata or {}).get(b"sage", b"{}"))
-    wanted = int(meta.get("extra", {}).get("history_bytes", 0))
-    size = history.stat().st_size if history.exists() else 0
-    if size >= wanted:
+    wanted = int(meta_of(pq.read_schema(checkpoint / STATE_FILE)).get("extra", {}).get("history_bytes", 0))
+    if history.size >= wanted:
         return None
     return (
-        f"{history} has {size} bytes, and had {wanted} when the checkpoint was written: restore it, or let another "
-        f"trainer.default_local_dir begin a new one, with trainer.resume_mode=resume_path and "
+        f"{history.path} has {history.size} bytes, and had {wanted} when the checkpoint was written: restore it, or "
+        "let another trainer.default_local_dir begin a new one, with trainer.resume_mode=resume_path and "
         f"trainer.resume_from_path={checkpoint}"
     )
 

@@ -57,7 +57,7 @@ def prepare(
     selection: Selection,
     progress: Callable[[int, int], None],
 ) -> Outcome:
-    """Write ``out``, the list of dropped rows and the manifest; go on with the parts of a run that was ended.
+    """Write ``out``, the list of dropped rows and the manifest; resume from the parts of a run that was ended.
 
     Where no row is kept, only the list is written.
 

@@ -35,7 +35,7 @@ class Reason(str, Enum):
     """Why a row is not in the training file, in the order of the checks."""
 
     UNREADABLE = "unreadable"
-    """Not JSON or CSV, no such column, or a value of a type that cannot be meant."""
+    """Not JSON or CSV, no such column, or a value of a type that makes no sense there."""
     MISSING_PROBLEM = "missing_problem"
     MISSING_SOLUTION = "missing_solution"
     MISSING_ANSWER = "missing_answer"

@@ -216,5 +216,5 @@ class Hub:
         except (OSError, httpx.HTTPError, pa.ArrowException) as error:
             raise ValueError(
                 f"{self._identity['name']} could not be read on ({type(error).__name__}: {error}); the same command "
-                "goes on from here"
+                "continues from here"
             ) from error
