@@ -8,6 +8,7 @@ fi
 TASK=${TASK:-opchain}
 STEPS=${STEPS:-45}
 SEED=${SEED:-0}
+TEST=${TEST:-200} # test problems of each kind
 OUTPUT=${OUTPUT:-outputs/$TASK}
 DEVICE=${DEVICE:-cpu} # cuda: one GPU
 
@@ -32,4 +33,4 @@ cuda)
 esac
 
 export TINY_DATA="$OUTPUT/data"
-"$PYTHON" -m sage.toy.embedded.build_data --task "$TASK" --out "$TINY_DATA" --seed "$SEED"
+"$PYTHON" -m sage.toy.embedded.build_data --task "$TASK" --out "$TINY_DATA" --seed "$SEED" --test "$TEST"

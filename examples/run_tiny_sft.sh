@@ -30,10 +30,8 @@ VERL_FILE_LOGGER_PATH="$folder/sft_metrics.jsonl" "$PYTHON" -m torch.distributed
     trainer.total_epochs=1000 trainer.total_training_steps="$STEPS" trainer.seed="$SEED" trainer.device="$DEVICE" \
     "$@" >"$folder/train.log" 2>&1 || { tail -n 40 "$folder/train.log" && exit 1; }
 
-echo "== sft: no-hint test (log: $folder/test.log)"
-VERL_FILE_LOGGER_PATH="$folder/metrics.jsonl" \
-    "$PYTHON" scripts/watch_run.py --steps 0 --log "$folder/test.log" -- \
-    "$PYTHON" -m recipe.sage.main_sage --config-name tiny_cpu method=grpo task="$TASK" "${device[@]}" \
-    actor_rollout_ref.model.path="$folder/checkpoints/global_step_$STEPS/huggingface" \
-    trainer.experiment_name=sft trainer.default_local_dir="$folder" trainer.val_only=true
 echo $((SECONDS - begin)) >"$folder/wall_seconds"
+
+echo "== sft: no-hint test"
+"$PYTHON" -m sage.toy.embedded.held_out --task "$TASK" --model "$folder/checkpoints/global_step_$STEPS/huggingface" \
+    --data "$TINY_DATA/test.parquet" --out "$folder/test"

@@ -129,11 +129,18 @@ def test_a_run_is_an_example_with_overrides(method, rate, steps, arguments, tmp_
     started = []
     monkeypatch.setattr(series, "shell", lambda command, limit, **env: started.append((command, env)))
     monkeypatch.setattr(series, "read_run", lambda folder, seed: {})
-    monkeypatch.setattr(series, "read_sft", lambda folder, steps: {})
+    tested = []
+    monkeypatch.setattr(series, "held_out", lambda task, model, data, out: tested.append(model) or {"hard": 0.1})
+    (tmp_path / f"wheels/seed7{'' if rate is None else f'-lr{rate:g}'}/sft/sft").mkdir(parents=True)
+    monkeypatch.setattr(series.shutil, "rmtree", lambda folder, **_: None)
+    for sft in tmp_path.rglob("sft/sft"):
+        (sft / "wall_seconds").write_text("9\n")
     found = series.run("wheels", method, 7, tmp_path, "s", rate)
     ((command, environment),) = started
     script = "examples/run_tiny_sft.sh" if method == "sft" else "examples/run_tiny_cpu.sh"
-    assert command == ["bash", script, *arguments] and set(arguments) <= set(found["overrides"])
+    assert command[: 2 + len(arguments)] == ["bash", script, *arguments] and set(arguments) <= set(found["overrides"])
+    assert tested[0].name == "wheels_base" and f"global_step_{steps}" in tested[1].parts
+    assert found["tested"] == series.TESTED["wheels"] and environment["TEST"] == str(found["tested"][0])
     assert (environment["TASK"], environment["STEPS"], environment["SEED"]) == ("wheels", str(steps), "7")
     assert environment.get("METHODS") == (None if method == "sft" else "grpo")
 

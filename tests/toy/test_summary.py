@@ -46,6 +46,12 @@ def test_an_unfinished_run_is_refused(tmp_path):
         summarize(write_run(tmp_path / "metrics.jsonl", 8, {0: 0.1}), seed=0)
 
 
+def test_a_run_that_is_tested_elsewhere_has_no_accuracies(tmp_path):
+    run = summarize(write_run(tmp_path / "metrics.jsonl", 8, {}), seed=0)
+    assert run["steps"] == 8 and not {"base", "final"} & run.keys()
+    assert "nan" in table({"sage": run})
+
+
 def watch(tmp_path, *options_and_command, steps=2):
     return subprocess.run(
         [

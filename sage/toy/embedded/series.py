@@ -19,8 +19,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sage.method.methods import METHODS
 from sage.method.state import HISTORY_FILE, SETUP_FILE
 from sage.report.history import read_history
@@ -28,28 +26,24 @@ from sage.report.measured import measure
 from sage.support.processes import GRACE, end_group, end_with_parent
 from sage.support.versions import installed
 from sage.toy.embedded import store
-from sage.toy.embedded.build_data import TEST, TRAIN, build
+from sage.toy.embedded.build_data import TRAIN, build
+from sage.toy.embedded.held_out import CPU_ENGINE, read_scores, task_config
 from sage.toy.embedded.summary import PACKAGES, summarize
-from sage.toy.embedded.tasks import KINDS, Problem
+from sage.toy.embedded.tasks import Problem
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "results"
 """Records by task and method."""
 TUNING = ROOT / "benchmarks/results/learning_rate"
 """Records of runs with a learning rate that was asked for, by rate, task and method."""
-CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
-"""Arguments of vLLM's engine for the embedded models."""
 STEPS = 45
 LONGER = {"grpo-longer": {"opchain": 80, "wheels": 110}}
 """Rows with other than `STEPS` steps, by task: GRPO with about the tokens that SAGE generates in `STEPS`."""
+TESTED = {"opchain": (1000, 1), "wheels": (200, 5)}
+"""Test problems of each kind, and answers to each. wheels has 663 hard problems in all, of which 256 are trained on."""
 
 UNTIMED = ("busy", "pairs")
 """Series made while other work ran on the machine: their times are not compared."""
-
-
-def task_config(task: str) -> dict[str, Any]:
-    """What a task sets in the recipe's configuration."""
-    return yaml.safe_load((ROOT / f"recipe/sage/config/task/{task}.yaml").read_text(encoding="utf-8"))
 
 
 def base_model(task: str) -> str:
@@ -171,7 +165,7 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
     commit = code_version()
     folder = work / task / (f"seed{seed}" if rate is None else f"seed{seed}-lr{rate:g}") / method
     inputs = work / task / f"seed{seed}" / "inputs"
-    problems = build(inputs, seed, TRAIN, TEST, task)
+    problems = build(inputs, seed, TRAIN, TESTED[task][0], task)
     names = ("teacher", "offline1", "offline10")
     used = {name for name in names if any(f"{{{name}}}" in part for part in METHODS[method].overrides)}
     files = {name: str(hint_file(name, task, problems, inputs)) for name in used}
@@ -180,17 +174,26 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
     steps = LONGER.get(method, {}).get(task, STEPS)
     shutil.rmtree(folder, ignore_errors=True)
     environment = {"TASK": task, "OUTPUT": str(folder), "STEPS": str(steps), "SEED": str(seed)}
+    environment["TEST"] = str(TESTED[task][0])
     if method == "sft":
         shell(["bash", "examples/run_tiny_sft.sh", *tuned], limit=3600, **environment)
-        found = read_sft(folder / "sft", steps)
+        found = {"steps": steps, "wall_seconds": int((folder / "sft/wall_seconds").read_text()), "curves": {}}
+        trained = folder / f"sft/checkpoints/global_step_{steps}/huggingface"
     else:
         name = overrides[0].removeprefix("method=")
-        shell(["bash", "examples/run_tiny_cpu.sh", *overrides[1:], *tuned], limit=3600, METHODS=name, **environment)
+        untested = ["trainer.val_before_train=false", "trainer.test_freq=-1"]
+        saved = [f"trainer.save_freq={steps}", "actor_rollout_ref.actor.checkpoint.save_contents=[hf_model]"]
+        command = ["bash", "examples/run_tiny_cpu.sh", *overrides[1:], *tuned, *untested, *saved]
+        shell(command, limit=3600, METHODS=name, **environment)
         found = read_run(folder / name, seed)
+        trained = folder / f"{name}/global_step_{steps}/actor/huggingface"
     return {
         "method": method,
         "overrides": [*METHODS[method].overrides, *tuned],
         **found,
+        "base": held_out(task, Path(base_model(task)), inputs / "test.parquet", work / task / "base"),
+        "final": held_out(task, trained, inputs / "test.parquet", folder / "test"),
+        "tested": TESTED[task],
         "seed": seed,
         "series": series,
         "commit": commit,
@@ -202,6 +205,14 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
     }
 
 
+def held_out(task: str, model: Path, data: Path, out: Path) -> dict[str, float]:
+    """Accuracy by kind on the test problems, without hints; what was drawn before is kept."""
+    command = [sys.executable, "-m", "sage.toy.embedded.held_out", "--task", task, "--model", str(model)]
+    command += ["--data", str(data), "--out", str(out), "--samples", str(TESTED[task][1])]
+    shell(command, limit=1800)
+    return read_scores(out)
+
+
 def read_run(folder: Path, seed: int) -> dict[str, Any]:
     """What is recorded of a run: summary, courses of metrics, and the groups by level beside their earlier visits."""
     bins = measure(read_history(folder / HISTORY_FILE))
@@ -211,13 +222,6 @@ def read_run(folder: Path, seed: int) -> dict[str, Any]:
         "curves": store.curves(folder / "metrics.jsonl"),
         "gate": [{k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(b).items()} for b in bins],
     }
-
-
-def read_sft(folder: Path, steps: int) -> dict[str, Any]:
-    """What is recorded of SFT: its test accuracy and its time."""
-    evaluated = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])["data"]
-    final = {kind: round(evaluated[f"val-core/{kind}/acc/mean@1"], 4) for kind in KINDS}
-    return {"final": final, "steps": steps, "wall_seconds": int((folder / "wall_seconds").read_text()), "curves": {}}
 
 
 def make_missing(wanted: Iterable[tuple[str, str, int]], work: Path, series: str, rate: float | None = None) -> bool:

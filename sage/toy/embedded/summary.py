@@ -32,23 +32,24 @@ def accuracy(data: dict[str, float]) -> dict[str, float] | None:
 def summarize(path: Path, seed: int) -> dict[str, Any]:
     """Summary of one run from its metrics.jsonl and wall_seconds (of the whole command, start-up and tests included).
 
+    Without ``base`` and ``final``, the accuracies before and after training, where the run did not test.
+
     ``probs_diff_max`` is the largest |p_rollout - p_actor| of the whole run, of plain and of hinted rows.
 
     Raises:
-        ValueError: the run has no evaluation before and after training.
+        ValueError: the run has no training step, or was tested before training and not after.
     """
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     evaluations = [(r["step"], a) for r in records if (a := accuracy(r["data"])) is not None]
     steps = [r["data"] for r in records if "sage/prompts" in r["data"]]
-    if len(evaluations) < 2 or not steps:
+    if len(evaluations) == 1 or not steps:
         raise ValueError(f"{path}: no evaluation before and after training; the run did not finish")
     quarter = max(1, len(steps) // 4)
     usage = [s["sage/hint_usage"] for s in steps]
     tokens = {key.split("/")[-1]: int(sum(s[key] for s in steps)) for key in steps[0] if key.startswith("sage/tokens/")}
     drift = {kind: [s[key] for s in steps if (key := f"sage/rollout_probs_diff_max/{kind}") in s] for kind in ROWS}
-    return {
-        "base": evaluations[0][1],
-        "final": evaluations[-1][1],
+    tested = {"base": evaluations[0][1], "final": evaluations[-1][1]} if evaluations else {}
+    return tested | {
         "never_solved": round(steps[-1]["sage/never_solved"], 4),
         "hint_usage_first_quarter": round(fmean(usage[:quarter]), 4),
         "hint_usage_last_quarter": round(fmean(usage[-quarter:]), 4),
@@ -65,13 +66,14 @@ def table(methods: dict[str, dict[str, Any]]) -> str:
     """The summary as text."""
     columns = f"{'easy':>6} {'medium':>6} {'hard':>6}   never solved  hinted first..last     tokens  seconds"
     lines = [f"{'no-hint test accuracy':<21}  {columns}"]
+    untested = dict.fromkeys(KINDS, float("nan"))
     first = next(iter(methods.values()))
-    lines.append(f"{'base model':<21}  " + " ".join(f"{first['base'][k]:6.3f}" for k in KINDS))
+    lines.append(f"{'base model':<21}  " + " ".join(f"{first.get('base', untested)[k]:6.3f}" for k in KINDS))
     for name, run in methods.items():
         usage = f"{run['hint_usage_first_quarter']:.2f}..{run['hint_usage_last_quarter']:.2f}"
         lines.append(
             f"{name:<21}  "
-            + " ".join(f"{run['final'][k]:6.3f}" for k in KINDS)
+            + " ".join(f"{run.get('final', untested)[k]:6.3f}" for k in KINDS)
             + f"   {run['never_solved']:12.3f}  {usage:>18}  {run['tokens']['total']:>9,}  {run['wall_seconds']:>7}"
         )
     return "\n".join(lines)
