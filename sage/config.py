@@ -61,7 +61,9 @@ class SageConfig(BaseModel):
     """When the next level begins (`sage.method.eagerness`): ``auto``, when it is likely enough to be needed; a number,
     when that part of the group has failed."""
     measure_reliance: bool
-    """Score each correct hinted rollout without its hint too (`sage.method.metrics.reliance_metrics`)."""
+    """Score each correct hinted rollout without its hint too (`sage.method.records.Rollout.reliance`)."""
+    reliance_scale: NotNegative
+    """How fast the advantage of a correct hinted rollout falls with its reliance; 0: not at all, and not measured."""
     distill_weight: NotNegative
     """Weight of self-distillation beside the advantages (`sage.method.advantage.distilled_advantages`); 0: none."""
     reward_weight: NotNegative
@@ -108,6 +110,8 @@ class SageConfig(BaseModel):
     def _goes_together(self) -> SageConfig:
         schedule, hinted_only = self.make_schedule(), "whose helped rollout is trained on (x, h): use hinted"
         contradictions = {
+            f"sage.reliance_scale={self.reliance_scale:g} has no effect on sage.schedule={self.schedule}, which has no "
+            "hints: leave it at 0": self.reliance_scale > 0 and not schedule.uses_hints,
             "sage.reward_weight is read only where sage.distill_weight is above 0; leave it at 1": self.reward_weight
             != 1
             and self.distill_weight == 0,
@@ -126,6 +130,10 @@ class SageConfig(BaseModel):
         if found := [sentence for sentence, holds in contradictions.items() if holds]:
             raise ValueError("\n".join(found))
         return self
+
+    @property
+    def measures_reliance(self) -> bool:
+        return self.measure_reliance or self.reliance_scale > 0
 
     @property
     def uses_hints(self) -> bool:

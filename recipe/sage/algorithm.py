@@ -16,7 +16,7 @@ from verl.utils.torch_functional import masked_mean
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 
 from recipe.sage.channel import put_rows, real_keys
-from sage.method.advantage import distilled_advantages, group_advantages
+from sage.method.advantage import distilled_advantages, group_advantages, reliance_weight
 from sage.method.records import Visit
 
 _ROLLOUT_REGISTRY["vllm", "async"] = "recipe.sage.weight_sync.SageServerAdapter"
@@ -59,6 +59,32 @@ def mark_references(batch: KVBatchMeta, visits: Mapping[str, Visit]) -> None:
     lengths = dict(zip(batch.keys, (tag["response_len"] for tag in batch.tags), strict=True))
     marks = [torch.full((lengths[key],), REFERENCE) for key in keys]
     put_rows(batch, keys, old_log_probs=marks)
+
+
+def weigh_reliance(batch: KVBatchMeta, visits: Mapping[str, Visit], scale: float) -> dict[str, float]:
+    """Multiply the advantages of correct hinted rollouts by `reliance_weight`; the others stay as they are.
+
+    Args:
+        batch: rows with ``advantages``, (tokens,).
+        visits: by uid; rollouts whose reliance was not measured count in full.
+        scale: ``sage.reliance_scale``.
+
+    Returns:
+        The mean weight as a metric; empty where no row has one.
+    """
+    weights = {
+        key: reliance_weight(reliance, scale)
+        for uid, visit in visits.items()
+        for i, rollout in enumerate(visit.accepted.rollouts)
+        if (reliance := rollout.reliance) is not None and (key := f"{uid}_{i}_0") in batch.keys
+    }
+    if not weights:
+        return {}
+    keys = sorted(weights)
+    data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["advantages"])
+    rows = data["advantages"].unbind()
+    put_rows(batch, keys, advantages=[row * weights[key] for key, row in zip(keys, rows, strict=True)])
+    return {"sage/reliance/weight": sum(weights.values()) / len(weights)}
 
 
 def add_distillation(batch: KVBatchMeta, weight: float, reward_weight: float) -> dict[str, float]:

@@ -299,8 +299,8 @@ class _PromptVisit:
         if sage.distill_weight:
             missing += await self._teach(visit.kinds, sessions)
         visit = replace(visit, failures=(*visit.failures, *missing), dispatched=self.plan.step)
-        plain = worker._encode(self.messages) if sage.measure_reliance or sage.train_on == "plain" else []
-        if sage.measure_reliance:
+        plain = worker._encode(self.messages) if sage.measures_reliance or sage.train_on == "plain" else []
+        if sage.measures_reliance:
             visit = await self._with_reliance(visit, sessions, plain)
         rows = {}
         for session_id, (outputs, kwargs) in enumerate(sessions):

@@ -39,7 +39,7 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.profiler.performance import simple_timer
 
 from recipe.sage import channel, watch
-from recipe.sage.algorithm import add_distillation, mark_references
+from recipe.sage.algorithm import add_distillation, mark_references, weigh_reliance
 from recipe.sage.cpu import is_active
 from recipe.sage.cpu.platform import shorten_padding_rows
 from recipe.sage.dead_groups import DeadGroups
@@ -231,6 +231,8 @@ class SageHooks(PPOTrainer):
         with self._timed():
             if self.store.schedule.references:
                 mark_references(batch, self.visits)
+            if self.sage.reliance_scale:
+                metrics.update(weigh_reliance(batch, self.visits, self.sage.reliance_scale))
             if self.sage.distill_weight:
                 metrics.update(add_distillation(batch, self.sage.distill_weight, self.sage.reward_weight))
             metrics.update(self._token_metrics(batch))

@@ -5,6 +5,7 @@ Shape suffixes: N rollouts, in any order; T tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -43,6 +44,16 @@ def group_advantages(
         (len(groups),), torch.inf
     ).scatter_reduce(0, group_N, rewards, "amin")
     return centered_N.masked_fill(equal[group_N], 0.0).to(rewards_N.dtype)
+
+
+def reliance_weight(reliance: float, scale: float) -> float:
+    """Weight of a success by how much it depends on its hint: exp(-scale max(0, reliance)), between 0 and 1.
+
+    Args:
+        reliance: log pi(y | x, h) - log pi(y | x), in nats a token (HiLL, arXiv 2604.00698).
+        scale: 0 counts every success in full.
+    """
+    return math.exp(-scale * max(0.0, reliance))
 
 
 def distilled_advantages(

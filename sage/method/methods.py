@@ -41,6 +41,7 @@ METHODS = {
     "teacher": Method(("method=sage", "sage.hint_source={teacher}"), "SAGE with teacher hints"),
     "off-policy": Method(("method=off-policy",), "SAGE off-policy"),
     "guide": Method(("method=guide",), "Guide-GRPO"),
+    "sage-reliance": Method(("method=sage-reliance",), "SAGE, weighted by reliance"),
     "nurl": Method(("method=nurl",), "NuRL"),
     "bha": Method(("method=bha",), "BHA"),
     "pope": Method(("method=pope",), "POPE"),

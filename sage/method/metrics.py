@@ -127,17 +127,12 @@ def policy_metrics(visits: Collection[Visit]) -> dict[str, float]:
 
 
 def reliance_metrics(visits: Collection[Visit]) -> dict[str, float]:
-    """How much correct rollouts lean on their hint h, where ``sage.measure_reliance`` had it measured.
-
-    ``sage/reliance/level_l`` is the mean over the correct hinted rollouts y that are trained on of
-    log pi(y | x, h) - log pi(y | x), in nats a token: near 0, the policy would say y without the hint as well
-    (the measure of HiLL, arXiv 2604.00698).
-    """
+    """``sage/reliance/level_l``: mean `Rollout.reliance` of the correct hinted rollouts that are trained on."""
     found: dict[int, list[float]] = {}
     for group in (group for visit in visits for group in visit.groups):
         for r in group.rollouts:
-            if r.plain_logprob is not None and r.logprob is not None and r.tokens:
-                found.setdefault(group.level, []).append((r.logprob - r.plain_logprob) / r.tokens)
+            if r.reliance is not None:
+                found.setdefault(group.level, []).append(r.reliance)
     return {f"sage/reliance/level_{level}": sum(each) / len(each) for level, each in sorted(found.items())}
 
 

@@ -186,6 +186,17 @@ class Rollout:
     grading_failure: str | None = None
     """Why it counts as wrong without a verdict: ``timeout``, ``crash``, or what a reward function of one's own says."""
 
+    @property
+    def reliance(self) -> float | None:
+        """log pi(y | x, h) - log pi(y | x) of the response y, in nats a token; None where it was not measured.
+
+        How much it depends on the hint h: near 0, the policy would say it without the hint as well (the measure of
+        HiLL, arXiv 2604.00698).
+        """
+        if self.plain_logprob is None or self.logprob is None or not self.tokens:
+            return None
+        return (self.logprob - self.plain_logprob) / self.tokens
+
 
 @dataclass(frozen=True)
 class Group:

@@ -151,15 +151,18 @@ def of_run(run: Run) -> str:
         known = [curves.get(name, {}) for name in phases]
         curves["other"] = {step: max(0.0, s - sum(k.get(step, 0.0) for k in known)) for step, s in whole.items()}
         phases["other"] = ("other", COLORS["grpo"])
-    kinds = ("plain", COLORS["grpo"]), ("hinted", COLORS["sage"])
+    kinds = {"plain": COLORS["grpo"], "hinted": COLORS["sage"]}
 
-    def two(title: str, name: str) -> str:
+    def lines(title: str, name: str, colors: Mapping[str, str]) -> str:
         series = [
-            Series(k, themed(c), smooth({s: (v, v, v) for s, v in curves.get(f"{name}/{k}", {}).items()}))
-            for k, c in kinds
+            Series(
+                k.replace("_", " "), themed(c), smooth({s: (v, v, v) for s, v in curves.get(f"{name}/{k}", {}).items()})
+            )
+            for k, c in colors.items()
         ]
         return line_chart(title, series, show_legend=True)
 
+    reliance = {f"level_{k}": level_color(k) for k in levels if f"sage/reliance/level_{k}" in curves}
     return grid(
         [
             stack_chart("Prompts of a batch with a hint, by level (Fig. 6)", steps, layers(by_level)),
@@ -169,9 +172,10 @@ def of_run(run: Run) -> str:
             stack_chart("Wall seconds of a step, by phase", steps, layers(phases)),
             stack_chart("Hint requests of a step, by outcome", steps, layers(
                 {f"sage/hint_requests/{o}": (o.replace("_", " "), c) for o, c in OUTCOMES.items()})),
-            two("Entropy of rows trained on (nats)", "sage/entropy"),
-            two("Length of rows trained on (tokens)", "sage/response_length"),
-            two("Mean |p rollout − p actor|", "sage/rollout_probs_diff_mean"),
+            lines("Entropy of rows trained on (nats)", "sage/entropy", kinds),
+            lines("Length of rows trained on (tokens)", "sage/response_length", kinds),
+            lines("Mean |p rollout − p actor|", "sage/rollout_probs_diff_mean", kinds),
+            lines("Reliance of successes on their hint (nats a token)", "sage/reliance", reliance) if reliance else "",
         ]
     )  # fmt: skip
 

@@ -1,12 +1,13 @@
 """Gate, energy and advantages: the paper's formulas as properties."""
 
 import itertools
+import math
 import random
 
 import pytest
 import torch
 
-from sage.method.advantage import distilled_advantages, group_advantages
+from sage.method.advantage import distilled_advantages, group_advantages, reliance_weight
 from sage.method.gate import advantage_energy, expected_centered_energy, gate_probability
 
 
@@ -75,6 +76,12 @@ def test_a_group_of_equal_rewards_has_exactly_zero_advantage():
 def test_advantages_reject_other_lengths():
     with pytest.raises(ValueError, match="3 rewards but 2"):
         group_advantages(torch.zeros(3), [1, 2])
+
+
+def test_a_success_counts_less_the_more_it_depends_on_its_hint():
+    half = math.log(2)
+    assert [reliance_weight(half, scale) for scale in (0, 1, 3)] == pytest.approx([1, 1 / 2, 1 / 8])
+    assert reliance_weight(0.0, 3) == reliance_weight(-1.0, 3) == 1, "never more than in full"
 
 
 def test_self_distillation_by_hand():

@@ -66,7 +66,13 @@ def test_a_script_composes_with_the_papers_settings(model, method, engine, data)
     run = run_of(data, script=f"run_{model}.sh method={method}{BACKEND[engine]}")
     sage, _ = check_run(run)
     actor, rollout = run.actor_rollout_ref.actor, run.actor_rollout_ref.rollout
-    assert sage.schedule == {"dapo": "grpo", "opsd": "grpo", "off-policy": "sage", "guide": "sage"}.get(method, method)
+    assert sage.schedule == {
+        "dapo": "grpo",
+        "opsd": "grpo",
+        "off-policy": "sage",
+        "guide": "sage",
+        "sage-reliance": "sage",
+    }.get(method, method)
     assert sage.train_on == ("plain" if method in ("off-policy", "guide") else "hinted")
     assert run.algorithm.adv_estimator == "sage"
     assert run.algorithm.filter_groups.enable == (method == "dapo")

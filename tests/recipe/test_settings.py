@@ -142,7 +142,13 @@ def test_every_method_is_one_value_of_the_configuration(method, data, tmp_path):
     hints.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = config(data, f"method={method}", f"sage.hint_source={hints}")
     sage, report = check_run(run)
-    assert sage.schedule == {"dapo": "grpo", "opsd": "grpo", "off-policy": "sage", "guide": "sage"}.get(method, method)
+    assert sage.schedule == {
+        "dapo": "grpo",
+        "opsd": "grpo",
+        "off-policy": "sage",
+        "guide": "sage",
+        "sage-reliance": "sage",
+    }.get(method, method)
     text = describe_run(run, sage, report)
     skipped = (
         "sage.distill_weight=1.0" if method == "opsd" else "forward and backward; the others' gradients stay the same"

@@ -191,6 +191,18 @@ def test_recorded_runs_give_a_page_and_figures(tmp_path):
     assert "GRPO, seed 0" in out.read_text() and (tmp_path / "png/figure2.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("measured", [False, True])
+def test_reliance_is_drawn_where_it_was_measured(measured, tmp_path):
+    run = write_run(tmp_path / "run", steps=3)
+    if measured:
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for line in lines:
+            line["data"]["sage/reliance/level_2"] = 0.5
+        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert report(run, "--out", tmp_path / "page.html") == 0
+    assert ("Reliance of successes" in (tmp_path / "page.html").read_text()) == measured
+
+
 def test_bad_input_is_named(tmp_path, capsys):
     run = write_run(tmp_path / "run", steps=1)
     with pytest.raises(SystemExit):

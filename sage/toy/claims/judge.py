@@ -1,10 +1,10 @@
-"""How a claim is judged: paired differences over seeds, an interval, three verdicts."""
+"""How a claim is judged: paired differences over seeds, an interval, four verdicts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sage.support.intervals import Estimate, estimate
@@ -16,6 +16,8 @@ Runs = Mapping[str, Mapping[int, Record]]
 Measure = Callable[[Record], float]
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE, MISSING = "supported", "not supported", "inconclusive", "runs missing"
+EQUAL = "equal"
+"""Where a claim says that one is better: the whole interval is so near to 0 that any difference is small."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Part:
     """Methods without runs that can be compared."""
     within: bool = False
     """Whether the mean is to lie between minus and plus the threshold."""
+    small: float | None = None
+    """Two methods are equal when the interval of their difference lies within this of 0; None: not judged."""
 
     @property
     def estimate(self) -> Estimate | None:
@@ -37,7 +41,10 @@ class Part:
 
     @property
     def verdict(self) -> str:
-        """Supported if the whole 95% interval is where the claim puts the mean, not supported if none of it is."""
+        """Supported if the whole 95% interval is where the claim puts the mean, not supported if none of it is.
+
+        Equal, where this is judged, if it is not where the claim puts it and every value in it is small.
+        """
         found = self.estimate
         if found is None:
             return MISSING
@@ -47,6 +54,8 @@ class Part:
         above, below = (-self.threshold, self.threshold) if self.within else (self.threshold, math.inf)
         if above < low and high < below:
             return SUPPORTED
+        if self.small is not None and -self.small < low and high < self.small:
+            return EQUAL
         return NOT_SUPPORTED if high < above or below < low else INCONCLUSIVE
 
     def __str__(self) -> str:
@@ -54,10 +63,11 @@ class Part:
         if found is None:
             return f"{self.what}: no runs of {', '.join(self.missing) or 'the same seed'}"
         width = "" if found.half_width is None else f" ±{found.half_width:.3f}"
-        bound = f", to be within {self.threshold:g} of 0" if self.within else f", to be above {self.threshold:g}"
-        return (
-            f"{self.what}: {found.mean:.3f}{width} (n = {found.seeds}){bound if self.within or self.threshold else ''}"
-        )
+        bound = f", to be above {self.threshold:g}" if self.threshold else ""
+        if self.within:
+            bound = f", to be within {self.threshold:g} of 0"
+        equal = f", equal within {self.small:g}" if self.verdict == EQUAL else ""
+        return f"{self.what}: {found.mean:.3f}{width} (n = {found.seeds}){bound}{equal}"
 
 
 @dataclass(frozen=True)
@@ -73,14 +83,17 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """The worst of the parts: one that does not hold decides, then one that is missing, then one that is open."""
+        """The worst of the parts: one that does not hold decides, then a missing, an open and an equal one."""
         verdicts = [part.verdict for part in self.parts]
-        return next((v for v in (NOT_SUPPORTED, MISSING, INCONCLUSIVE) if v in verdicts), SUPPORTED)
+        return next((v for v in (NOT_SUPPORTED, MISSING, INCONCLUSIVE, EQUAL) if v in verdicts), SUPPORTED)
 
 
-def difference(runs: Runs, what: str, above: str, below: str, measure: Measure, threshold: float = 0.0) -> Part:
+def difference(
+    runs: Runs, what: str, above: str, below: str, measure: Measure, threshold: float = 0.0, small: float | None = None
+) -> Part:
     """Paired differences of a measure, ``above`` minus ``below``, over the seeds that both have."""
-    return compare(runs, what, (above, below), lambda a, b: measure(a) - measure(b), threshold)
+    found = compare(runs, what, (above, below), lambda a, b: measure(a) - measure(b), threshold)
+    return replace(found, small=small)
 
 
 def compare(
