@@ -1,15 +1,10 @@
-"""What cheaper schedules would have saved of a SAGE run, and lost: its recorded outcomes, replayed.
+"""How well the forecast of sage-calibrated would have done on a SAGE run: its recorded outcomes, replayed.
 
     python -m benchmarks.replay outputs/.../sage/sage outputs/.../sage/sage --json replay.json
 
-Takes run folders (or histories) of ``method=sage``. Two tables, over all runs together:
-
-- The forecast of `sage.method.calibration`, made before every visit as in training: how well it tells the groups that
-  succeed from those that fail at each level, and how many of the former are passed over with 30% of the latter.
-- `sage.method.schedule.SageProbe`: the share of successful groups whose first rollouts would all have failed (rollouts
-  of a group are exchangeable, so this is the expectation over their order), and the tokens that would be left. A group
-  that is given up costs its first part; a successful one is replaced by a group of the next level, of their mean cost,
-  and taken to succeed there.
+Takes run folders (or histories) of ``method=sage``. Over all runs together, the forecast of `sage.method.calibration`,
+made before every visit as in training: how well it tells the groups that succeed from those that fail at each level,
+and how many of the former are passed over with 30% of the latter.
 """
 
 from __future__ import annotations
@@ -20,7 +15,6 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from math import comb
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -28,7 +22,6 @@ from unittest.mock import patch
 
 import sage.method.calibration
 from sage.method.calibration import PROMPT_DRIFT, Calibration
-from sage.method.records import Group
 from sage.method.state import HISTORY_FILE
 from sage.report.history import Entry, read_history
 from sage.toy.embedded.comparison import markdown
@@ -39,8 +32,6 @@ FROM_STEP = 11
 PASSED = 0.3
 """Share of the failing groups to pass over."""
 DRIFTS = (PROMPT_DRIFT, 0.15)
-SIZES = ((4, 4), (5, 4), (6, 4), (6, 2), (8, 4))
-"""First part of a group without and with a hint, of 8."""
 
 
 def forecasts(history: Sequence[Entry], drift: float) -> dict[int, list[tuple[float, bool]]]:
@@ -75,31 +66,6 @@ def sharpness(pairs: Sequence[tuple[float, bool]]) -> dict[str, float]:
     }
 
 
-def probed(groups: Sequence[Group], size: int, first: tuple[int, int]) -> dict[str, Any]:
-    """What giving groups up after their first rollouts would lose and leave; ``size`` rollouts make a group."""
-    cost = {level: mean(g.tokens for g in groups if g.level == level) for level in range(LEVELS)}
-    total = left = 0.0
-    lost: dict[bool, list[float]] = {False: [], True: []}
-    for group in groups:
-        total += group.tokens
-        part = first[min(group.level, 1)]
-        if group.level == LEVELS - 1 or part == size:
-            given_up = 0.0
-        else:
-            given_up = comb(size - group.successes, part) / comb(size, part)
-        saved = group.tokens * (1 - part / size)
-        if not group.all_fail and group.level < LEVELS - 1:
-            lost[group.level > 0].append(given_up)
-            saved -= cost[group.level + 1]
-        left += group.tokens - given_up * saved
-    return {
-        "first": f"{first[0]} / {first[1]}",
-        "level 0 lost": mean(lost[False]),
-        "hinted lost": mean(lost[True]),
-        "tokens": left / total,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders or histories of SAGE runs")
@@ -112,14 +78,10 @@ def main() -> None:
         for level in range(LEVELS):
             pairs = [pair for one in found for pair in one[level]]
             forecast.append({"drift of a prompt": drift, "level": level, **sharpness(pairs)})
-    groups = [group for history in histories for entry in history for group in entry.visit.groups]
-    size = len(groups[0].rollouts)
-    probes = [probed(groups, size, first) for first in SIZES]
-    for rows in (forecast, probes):
-        cells = [[f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
-        print(markdown(list(rows[0]), cells), end="\n\n")
+    cells = [[f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()] for row in forecast]
+    print(markdown(list(forecast[0]), cells), end="\n\n")
     if args.json:
-        args.json.write_text(json.dumps({"forecast": forecast, "probes": probes}, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps({"forecast": forecast}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -349,14 +349,14 @@ class _PromptVisit:
     def _hinted(self, text: str) -> list[dict[str, str]]:
         return self.worker.prompts.hinted_messages(self.messages, self.prompt.problem, text)
 
-    def _roll_out(self, hint: Hint | None, part: slice, early: int) -> list[Row[Session]]:
+    def _roll_out(self, hint: Hint | None, early: int) -> list[Row[Session]]:
         worker = self.worker
         messages = self._hinted(hint.text) if hint else self.messages
         context = {**self.row, **worker._priority(self.plan, early), "raw_prompt": messages}
         count = worker.schedule.rollouts(hint.level if hint else 0)
         if isinstance(self.reference, HintFailure):
             count = worker.rollout_config.n  # a rollout takes the reference's place
-        rows = [asyncio.create_task(self._one(i, context)) for i in range(count)[part]]
+        rows = [asyncio.create_task(self._one(i, context)) for i in range(count)]
         if isinstance(self.reference, list):
             rows.append(asyncio.create_task(self._referenced(self.reference, rows[0])))
         return rows

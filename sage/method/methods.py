@@ -34,8 +34,6 @@ METHODS = {
     "sage-light": Method(("method=sage-light",), "SAGE-light", "#009e73"),
     "sage-light-released": Method(("method=sage-light-released",), "SAGE-light as released"),
     "sage-calibrated": Method(("method=sage-calibrated",), "SAGE-calibrated", "#0072b2"),
-    "sage-probe": Method(("method=sage-probe",), "SAGE-probe", "#332288"),
-    "sage-probe-half": Method(("method=sage-probe", "sage.schedule=sage-probe-half"), "SAGE-probe, halves"),
     "offline": Method(("method=sage", "sage.hint_source={offline1}"), "SAGE with offline hint"),
     "offline-10": Method(("method=sage", "sage.hint_source={offline10}"), "SAGE with 10 offline hints"),
     "teacher": Method(("method=sage", "sage.hint_source={teacher}"), "SAGE with teacher hints"),

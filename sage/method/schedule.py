@@ -94,10 +94,6 @@ class Schedule(ABC):
         """How many rollouts are drawn at a level."""
         return self.group_size - self.references
 
-    def probe(self, level: int, plan: Plan) -> int | None:
-        """Rollouts of a level that are drawn first, and the rest only if one of them is correct; None: all at once."""
-        return None
-
     def next_level(self, state: PromptState | None, visit: Visit) -> int:
         """Level kept in the prompt's state after a visit."""
         return visit.accepted.level
@@ -133,22 +129,6 @@ class Sage(Schedule):
 
     def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
         return tuple(range(self.max_level + 1))
-
-
-@dataclass(frozen=True)
-class SageProbe(Sage):
-    """Algorithm 1 that gives a level up when the first rollouts of its group have failed, so a failed group costs less.
-
-    Below L a group is drawn in two parts, the second as soon as a rollout of the first is correct. A group that would
-    have been correct in its second part alone, one that is near failing anyway, goes on to the next level instead.
-    """
-
-    first: tuple[float, float] = (0.75, 0.5)
-    """Size of the first part without and with a hint, of the group; more without, since those groups teach the most."""
-
-    def probe(self, level: int, plan: Plan) -> int | None:
-        part = round(self.first[min(level, 1)] * self.group_size)
-        return part if level < plan[-1] and 0 < part < self.group_size else None
 
 
 @dataclass(frozen=True)
@@ -327,8 +307,6 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "sage-light": SageLight,
     "sage-light-released": SageLightReleased,
     "sage-calibrated": SageCalibrated,
-    "sage-probe": SageProbe,
-    "sage-probe-half": partial(SageProbe, first=(0.5, 0.5)),
     "luffy": Luffy,
     "scaf-grpo": ScafGrpo,
     "nurl": Nurl,

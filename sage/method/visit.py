@@ -31,12 +31,11 @@ WAIT = after_share(1.0)
 class RollOut(Protocol[Out]):
     """Starts rollouts."""
 
-    def __call__(self, hint: Hint | None, part: slice, early: int) -> Sequence[asyncio.Task[tuple[Rollout, Out]]]:
+    def __call__(self, hint: Hint | None, early: int) -> Sequence[asyncio.Task[tuple[Rollout, Out]]]:
         """Start the rollouts of a group on (prompt, hint).
 
         Args:
             hint: None at level 0.
-            part: which of the group's rollouts.
             early: how many groups below have not ended yet; 0: this one is needed.
 
         Returns:
@@ -65,8 +64,6 @@ class _Attempt(Generic[Payload]):
     hint: Hint | None = None
     rows: list[Row[Payload]] = field(default_factory=list)
     """Its rollouts, once the hint is there."""
-    rest: slice | None = None
-    """The rollouts that a probe has left out so far (`Schedule.probe`)."""
     begin: float = 0.0
     seconds: float | None = None
     """What the group took; None while it runs."""
@@ -106,7 +103,7 @@ def _succeeded(task: asyncio.Task[Any]) -> bool:
 
 
 @dataclass
-class _Climb(Generic[Payload]):
+class _Levels(Generic[Payload]):
     """The levels of one visit."""
 
     schedule: Schedule
@@ -133,13 +130,6 @@ class _Climb(Generic[Payload]):
                 self._begin(decision.level)
         await self.abandon()
         groups = [attempt.group for attempt in self.ended]
-        for number in {number for number, _ in self.schedule.select(groups, decision)}:
-            if self.ended[number].rest:  # there was no hint for the level after a failed probe
-                self.running = [self.ended[number]]
-                self._complete(self.ended[number])
-                await asyncio.wait(self.ended[number].rows)
-                groups[number] = self.ended[number].group
-                self.running = []
         return decision, groups, self.schedule.select(groups, decision)
 
     async def _decide(self) -> Decision:
@@ -184,22 +174,9 @@ class _Climb(Generic[Payload]):
             if isinstance(hint, HintFailure) or (below and self._worth(below, attempt.level) < 1):
                 return
             attempt.hint, attempt.begin = hint, time.perf_counter()
-            probe = self.schedule.probe(attempt.level, self.plan)
-            attempt.rest = None if probe is None else slice(probe, None)
-            self._roll_out(attempt, slice(probe))
-        if attempt.rest and any(rollout.correct for rollout in attempt.outcomes):
-            self._complete(attempt)
+            attempt.rows += self.roll_out(hint, len(below))
         if attempt.rows and attempt.ended and attempt.seconds is None:
             attempt.seconds = round(time.perf_counter() - attempt.begin, 4)
-
-    def _complete(self, attempt: _Attempt[Payload]) -> None:
-        """Start the rollouts that a probe has left out."""
-        assert attempt.rest
-        self._roll_out(attempt, attempt.rest)
-        attempt.rest = None
-
-    def _roll_out(self, attempt: _Attempt[Payload], part: slice) -> None:
-        attempt.rows += self.roll_out(attempt.hint, part, self.running.index(attempt))
 
     async def _stop_levels(self) -> None:
         """Stop the levels above a group that will not fail."""
@@ -252,29 +229,29 @@ async def run_visit(
         plan: levels to try, as the schedule planned before the visit.
         writer: writes this visit's hints.
         roll_out: starts the rollouts of a group; whatever they raise ends the visit, if the group is needed.
-        chance: how likely a level is needed while the groups below it run; it begins early if that is likely enough
+        worth: how likely a level is needed while the groups below it run; it begins early if that is likely enough
             (`sage.method.eagerness`). By default none does, and no token is lost.
 
     Returns:
         The visit and the payloads of the rows that are trained on (`Visit.rows`), the only ones to publish.
     """
     begin = time.perf_counter()
-    climb = _Climb(schedule, plan, writer, roll_out, worth)
+    levels = _Levels(schedule, plan, writer, roll_out, worth)
     try:
-        decision, groups, rows = await climb.run()
+        decision, groups, rows = await levels.run()
     finally:
-        await climb.abandon()
+        await levels.abandon()
     visit = Visit(
         prompt.prompt_id,
         plan,
         tuple(groups),
         decision,
         tuple(writer.requests),
-        tuple(climb.failures),
-        begun_early=climb.begun_early,
-        abandoned_tokens=climb.abandoned_tokens,
-        aborted_rollouts=climb.aborted_rollouts,
+        tuple(levels.failures),
+        begun_early=levels.begun_early,
+        abandoned_tokens=levels.abandoned_tokens,
+        aborted_rollouts=levels.aborted_rollouts,
         seconds=round(time.perf_counter() - begin, 4),
         rows=tuple(rows),
     )
-    return visit, [climb.ended[number].rows[i].result()[1] for number, i in visit.rows]
+    return visit, [levels.ended[number].rows[i].result()[1] for number, i in visit.rows]

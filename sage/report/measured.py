@@ -8,8 +8,7 @@ not on its own rollouts. So within a bin the mean success rate and the fraction 
 u(p) and p(1-p) are concave: where prompts within a bin differ, the measured points lie below the curve, never above it
 but for chance. Groups of prompts without an earlier visit at the level are a bin of their own, with the widest spread.
 
-A schedule that draws a group in parts (`Schedule.probe`) draws the rest by what the first part gave. So at each level
-all groups are cut to the rollouts that every one of them has, the first ones.
+Where groups of one level differ in size, they are cut to the rollouts that every one of them has, the first ones.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_the_later_groups_count_more():
     assert failures.chances(None, (0,))[0][0] < 0.2
 
 
-def test_a_failed_probe_and_a_smaller_group_count_by_what_was_drawn():
+def test_smaller_groups_count_by_what_was_drawn():
     failures = Failures(8)
     failures.update([(None, group(0, 0, 6)), (None, group(1, 2, 4))] * 200)
     assert failures.chances(None, (0,))[0][6] > 0.99

@@ -13,7 +13,7 @@ from sage.hints.sources import Reply
 from sage.hints.writer import HintRules, HintWriter
 from sage.method.eagerness import after_share, learned
 from sage.method.records import Action, Hint, HintFailure, Prompt, Rollout
-from sage.method.schedule import Nurl, Sage, SageFromLast, SageLight, SageProbe, ScafGrpo
+from sage.method.schedule import Nurl, Sage, SageFromLast, SageLight, ScafGrpo
 from sage.method.visit import run_visit
 
 PROMPT = Prompt("p1", "compute it", "12345", "first add")
@@ -40,7 +40,7 @@ class World:
             return HintFailure.NOT_IN_FILE
         return Reply(f"add {level} terms", 3, 0.0)
 
-    def roll_out(self, hint, part, early):
+    def roll_out(self, hint, early):
         level = hint.level if hint else 0
         self.log.append((level, early))
 
@@ -62,7 +62,7 @@ class World:
             finally:
                 self.running -= 1
 
-        return [asyncio.create_task(one(i)) for i in range(SIZE)[part]]
+        return [asyncio.create_task(one(i)) for i in range(SIZE)]
 
 
 def visit(world, worth, schedule=None, plan=(0, 1, 2, 3)):
@@ -93,7 +93,6 @@ WAYS = [0.25, 0.5, 0.75, erratic, at_once, "learned"]
 SCHEDULES = [
     (Sage(3, SIZE), (0, 1, 2, 3)),
     (Sage(3, SIZE), (1, 3)),
-    (SageProbe(3, SIZE), (0, 1, 2, 3)),
     (SageFromLast(3, SIZE), (1, 2, 3)),
     (ScafGrpo(3, SIZE), (0, 1, 2, 3)),
     (Nurl(3, SIZE), (0, 1)),
@@ -152,7 +151,7 @@ def test_a_visit_runs_several_levels_ahead_and_says_how_far():
     async def run():
         top = asyncio.Event()
 
-        def roll_out(hint, part, early):
+        def roll_out(hint, early):
             level = hint.level if hint else 0
             log.append((level, early))
             if level == 3:
@@ -197,7 +196,7 @@ def test_the_next_level_begins_while_the_last_rollout_still_runs():
         async def ask(level, attempt):
             return Reply("add the terms", 1, 0.0)
 
-        def roll_out(hint, part, early):
+        def roll_out(hint, early):
             return [asyncio.create_task(one(hint.level if hint else 0, i)) for i in range(SIZE)]
 
         writer = HintWriter(PROMPT, HintRules(3, "level", 0, "refuse"), ExactVerifier(), ask, lambda text: True)
@@ -228,8 +227,7 @@ def test_schedules_of_one_group_begin_nothing_and_scaffolds_stay():
     world = World(3, rate=0.0)
     visit(world, 0.25, SageLight(3, SIZE), plan=(0,))
     assert world.log == [(0, 0)]
-    for schedule in (ScafGrpo(3, SIZE), SageProbe(3, SIZE)):
-        for seed in range(40):
-            one, published = visit(World(seed, 0.15), 1.0, schedule)
-            two, same = visit(World(seed, 0.15), 0.5, schedule)
-            assert same == published and one.decision == two.decision
+    for seed in range(40):
+        one, published = visit(World(seed, 0.15), 1.0, ScafGrpo(3, SIZE))
+        two, same = visit(World(seed, 0.15), 0.5, ScafGrpo(3, SIZE))
+        assert same == published and one.decision == two.decision

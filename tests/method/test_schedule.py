@@ -195,8 +195,8 @@ def test_no_schedule_ever_leaves_the_levels(name, max_level, data):
         groups = []
         level = plan[0]
         while True:
-            size = schedule.probe(level, plan) or schedule.rollouts(level)
-            assert 0 < size <= 4 and size == (schedule.probe(level, plan) or schedule.rollouts(level))
+            size = schedule.rollouts(level)
+            assert 0 < size <= 4 and size == schedule.rollouts(level)
             groups.append(group(level, data.draw(st.integers(0, size)), size))
             decision = schedule.after_group(groups[-1], plan)
             assert decision == schedule.after_group(groups[-1], plan), "pure"

@@ -42,9 +42,6 @@ def roll_out(schedule: Schedule, prompt_id: str, plan: tuple[int, ...], rng: ran
         size = schedule.rollouts(level)
         correct = [True] * rng.choice([0, 0, 1, size]) + [False] * size
         correct = rng.sample(correct[:size], size)
-        probed = schedule.probe(level, plan)
-        if probed and not any(correct[:probed]):
-            correct = correct[:probed]
         rollouts = [Rollout(float(c), c, 3) for c in correct]
         rollouts += [Rollout(1.0, True, 3, reference=True)] * schedule.references
         groups.append(Group(level, tuple(rollouts), f"h{level}" if level else None))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from sage.method.records import (
     Visit,
     VisitPlan,
 )
-from sage.method.schedule import Grpo, Nurl, Sage, SageLight, SageProbe, ScafGrpo
+from sage.method.schedule import Grpo, Nurl, Sage, SageLight, ScafGrpo
 from sage.method.visit import run_visit
 
 PROMPT = Prompt("p1", "compute it", "12345", "first add, then multiply, 12345")
@@ -41,7 +40,7 @@ class Engine:
         answer = self.answers.pop(0)
         return answer if isinstance(answer, HintFailure) else Reply(answer, len(answer), 0.1)
 
-    def roll_out(self, hint: Hint | None, part, early):
+    def roll_out(self, hint: Hint | None, early):
         self.contexts.append(hint)
         solved = self.successes[hint.level if hint else 0]
         correct = range(solved) if solved >= 0 else range(self.size + solved, self.size)
@@ -49,7 +48,7 @@ class Engine:
         async def one(i):
             return Rollout(float(i in correct), i in correct, 5), (hint, i)
 
-        return [asyncio.create_task(one(i)) for i in range(self.size)[part]]
+        return [asyncio.create_task(one(i)) for i in range(self.size)]
 
 
 def run(
@@ -245,7 +244,7 @@ def test_grpo_rolls_out_once():
 def test_an_error_of_the_engine_ends_the_visit():
     engine = Engine()
 
-    def broken(hint, part, early):
+    def broken(hint, early):
         async def one():
             raise RuntimeError("engine died")
 
@@ -269,7 +268,7 @@ def test_visits_run_side_by_side_without_a_barrier():
             order.append((name, hint.level if hint else 0))
             return Rollout(float(bool(hint)), bool(hint), 1), None
 
-        def roll_out(hint, part, early):
+        def roll_out(hint, early):
             return [asyncio.create_task(one(hint))]
 
         async def ask(level, attempt):
@@ -330,9 +329,9 @@ class ByLevel(Engine):
         super().__init__(*more)
         self.schedule = schedule
 
-    def roll_out(self, hint, part, early):
+    def roll_out(self, hint, early):
         self.size = self.schedule.rollouts(hint.level if hint else 0)
-        return super().roll_out(hint, part, early)
+        return super().roll_out(hint, early)
 
 
 def test_nurl_trains_on_one_plain_failure_beside_its_hinted_rollouts():
@@ -366,29 +365,3 @@ def test_a_schedule_may_mix_rollouts_with_and_without_a_hint():
     assert visit.main.level == 0, "of two that give as many rows, the first"
     solved, _ = run(Engine(successes=(4, 0, 0, 0)), found["Mixed"](3, 4))
     assert solved.rows == ((0, 0), (0, 1), (0, 2), (0, 3))
-
-
-HALVES = partial(SageProbe, first=(0.5, 0.5))
-
-
-def test_a_probe_draws_the_second_half_only_when_the_first_one_helps():
-    """By hand: G = 4; the success of level 0 is in its second half, that of level 1 in its first."""
-    visit, published = run(Engine(["one"], successes=(-1, 1, 0, 0)), HALVES(3, 4))
-    assert [len(g.rollouts) for g in visit.groups] == [2, 4] and visit.accepted.successes == 1
-    assert published == [(Hint(1, "one"), i) for i in range(4)]
-    visit, _ = run(Engine(successes=(1, 0, 0, 0)), HALVES(3, 4))
-    assert [len(g.rollouts) for g in visit.groups] == [4] and visit.decision.reason is Reason.SOLVED
-    visit, _ = run(Engine(["a", "b", "c"]), HALVES(3, 4))
-    assert [len(g.rollouts) for g in visit.groups] == [2, 2, 2, 4] and visit.decision.reason is Reason.TOP_LEVEL
-
-
-def test_the_first_part_of_a_probe_is_larger_without_a_hint():
-    plan = (0, 1, 2, 3)
-    assert [SageProbe(3, 8).probe(level, plan) for level in plan] == [6, 4, 4, None]
-    assert [SageProbe(3, 2).probe(level, plan) for level in plan] == [None, 1, 1, None], "1.5 of 2 is the whole group"
-
-
-def test_a_probe_is_made_whole_when_no_hint_can_be_had():
-    visit, published = run(Engine([HintFailure.NO_SOLUTION], successes=(-1, 0, 0, 0)), HALVES(3, 4))
-    assert visit.decision.action is Action.GIVE_UP and len(visit.accepted.rollouts) == 4
-    assert published == [(None, i) for i in range(4)] and visit.accepted.successes == 1

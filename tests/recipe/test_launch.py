@@ -190,7 +190,7 @@ def test_a_resumed_run_keeps_the_metrics_so_far(data, tmp_path):
     "script, arguments, environ, message",
     [
         ("run_qwen2.5-7b.sh", ("backend=deepspeed",), {}, "must be fsdp or megatron"),
-        ("run_qwen2.5-7b.sh", ("method=sages",), {}, "method=sages must be one of: .*sage-probe.* sft"),
+        ("run_qwen2.5-7b.sh", ("method=sages",), {}, "method=sages must be one of: .*sage-reliance.* sft"),
         ("run_qwen2.5-7b.sh", ("method=",), {}, "method= must be one of"),
         ("run_qwen2.5-7b.sh", ("study=hard-prompts",), {}, "in run_qwen3-4b.sh only"),
         ("run_qwen3-4b.sh", ("study=hard",), {}, "study=hard must be hard-prompts"),

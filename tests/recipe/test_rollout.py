@@ -132,9 +132,9 @@ def test_the_first_part_of_the_reference_is_a_hint_that_nobody_writes(make):
     assert not worker.requests
 
 
-def test_groups_have_the_runs_size_and_probes_their_parts(make):
-    visit = make("sage.schedule=sage-probe-half", "actor_rollout_ref.rollout.n=4", answers=["a111"]).visit()
-    assert [len(g.rollouts) for g in visit.groups] == [2, 4]
+def test_groups_have_the_runs_size(make):
+    visit = make("actor_rollout_ref.rollout.n=4", answers=["a111"]).visit()
+    assert {len(g.rollouts) for g in visit.groups} == {4} and len(visit.groups) > 1
 
 
 def test_solved_is_the_accuracy_and_not_the_reward(make):

@@ -94,7 +94,6 @@ STRATEGIES = {
         Strategy("sage-auto", patience="auto", priority=True),
         Strategy("sage-calibrated-auto", "sage-calibrated", patience="auto", priority=True),
         Strategy("sage-from-last-auto", "sage-from-last", patience="auto", priority=True),
-        Strategy("sage-probe-auto", "sage-probe", patience="auto", priority=True),
     )
 }
 
@@ -145,7 +144,7 @@ class Batch:
         context = world.prompt_tokens + world.solution_tokens
         return await self._generate(Kind.HINT, prompt, 1, 0, context, world.hint_request_tokens(prompt))
 
-    def _group(self, prompt: int, level: int, kind: Kind, part: slice = slice(None), early: int = 0) -> list[Row[int]]:
+    def _group(self, prompt: int, level: int, kind: Kind, early: int = 0) -> list[Row[int]]:
         """Starts rollouts of a group; the payloads are their places in it."""
         world = self.world
 
@@ -155,11 +154,11 @@ class Batch:
             correct = world.correct(prompt, level, index)
             return Rollout(float(correct), correct, tokens), index
 
-        return [asyncio.create_task(one(index)) for index in range(self.schedule.rollouts(level))[part]]
+        return [asyncio.create_task(one(index)) for index in range(self.schedule.rollouts(level))]
 
     async def _visit(self, prompt: int) -> Visit:
-        def roll_out(hint: Hint | None, part: slice, early: int) -> list[Row[int]]:
-            return self._group(prompt, hint.level if hint else 0, Kind.HINTED if hint else Kind.PLAIN, part, early)
+        def roll_out(hint: Hint | None, early: int) -> list[Row[int]]:
+            return self._group(prompt, hint.level if hint else 0, Kind.HINTED if hint else Kind.PLAIN, early)
 
         visit, _ = await run_visit(
             Prompt(str(prompt), "", "", ""),
