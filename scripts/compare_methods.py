@@ -22,7 +22,7 @@ from pathlib import Path
 
 from sage.method.methods import METHODS
 from sage.toy.embedded import store
-from sage.toy.embedded.comparison import compare, table
+from sage.toy.embedded.comparison import compare, costs_table, scores_table
 from sage.toy.embedded.series import ROOT, make_missing, name_missing, records
 from sage.toy.embedded.tasks import TASKS
 
@@ -45,7 +45,7 @@ def main() -> int:
         wanted = [(args.task, m, s) for s in args.seeds for m in args.methods]
         failed = make_missing(wanted, args.work, args.series, rate)
     rows = compare(store.load(records(args.task, rate), args.methods))
-    print(table(rows))
+    print(scores_table(rows), costs_table(rows), sep="\n\n")
     name_missing(args.task, dict.fromkeys(args.methods, args.seeds), rate)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

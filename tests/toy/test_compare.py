@@ -7,7 +7,7 @@ import pytest
 
 from sage.method.methods import METHODS
 from sage.toy.embedded import series, store
-from sage.toy.embedded.comparison import TOKENS, brief_table, compare, table
+from sage.toy.embedded.comparison import TOKENS, brief_table, compare, costs_table, scores_table
 from sage.toy.embedded.series import STEPS
 
 ROOT = Path(__file__).parents[2]
@@ -57,9 +57,10 @@ def test_records_of_before_a_kind_of_token_was_counted_have_none_of_it(tmp_path)
 
 
 def test_the_table_has_means_with_intervals_and_says_what_is_missing(results):
-    text = table(compare(results))
-    assert "0.250 ±0.635" in text, "t = 12.71 with two seeds: 12.71 * 0.0707 / sqrt(2)"
-    assert next(line for line in text.splitlines() if line.startswith("| sft")).count("missing") == 5
+    scores, costs = scores_table(compare(results)), costs_table(compare(results))
+    assert "0.250 ±0.635" in scores, "t = 12.71 with two seeds: 12.71 * 0.0707 / sqrt(2)"
+    lines = [line for line in f"{scores}\n{costs}".splitlines() if line.startswith("| sft")]
+    assert [line.count("missing") for line in lines] == [2, 3]
 
 
 def test_accuracy_is_given_less_sages_over_the_seeds_of_both(results, tmp_path):
@@ -70,7 +71,7 @@ def test_accuracy_is_given_less_sages_over_the_seeds_of_both(results, tmp_path):
         "sft": pytest.approx([0.1]),
         "sage": [],
     }
-    text = table(rows)
+    text = scores_table(rows)
     assert "| -0.240 ±0.635 (2) |" in text and "| 0.100 (1) |" in text
 
 
@@ -78,14 +79,21 @@ def test_extra_tokens_are_a_part_of_what_sage_adds(tmp_path):
     for method, tokens in (("grpo", 100), ("sage", 200), ("sage-calibrated", 150), ("fixed-1", 90)):
         made = record(method, 0, 0.1, 100)
         store.save(tmp_path, made | {"tokens": made["tokens"] | {"total": 1000 * tokens}})
-    head, _, *lines = (line.split(" | ") for line in table(compare(store.load(tmp_path, METHODS))).splitlines()[:6])
-    tokens, extra = head.index("tokens (k)"), head.index("extra tokens / SAGE's")
-    assert [(cells[tokens], cells[extra]) for cells in lines] == [
-        ("100", "0.00"),
-        ("90", "-0.10"),
-        ("200", "1.00"),
-        ("150", "0.50"),
-    ]
+    rows = compare(store.load(tmp_path, METHODS))
+    for made, column, wanted in (
+        (scores_table(rows), "tokens (k)", ["100", "90", "200", "150"]),
+        (costs_table(rows), "extra tokens / SAGE's", ["0.00", "-0.10", "1.00", "0.50"]),
+    ):
+        head, _, *lines = (line.strip("| ").split(" | ") for line in made.splitlines()[:6])
+        assert [cells[head.index(column)] for cells in lines] == wanted
+
+
+def test_rows_say_how_many_answers_were_drawn(tmp_path):
+    store.save(tmp_path, record("grpo", 0, 0.0, 100))
+    store.save(tmp_path, record("sage", 0, 0.0, 100) | {"tested": [200, 5]})
+    rows = compare(store.load(tmp_path, METHODS))
+    assert [row["answers"] for row in rows] == [[200], [1000]]
+    assert "| sage | 1 | 45 | 1000 |" in scores_table(rows)
 
 
 def test_the_brief_table_names_task_method_and_tokens(results):

@@ -137,8 +137,8 @@ def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
     return [
         Claim("C1a", "SAGE beats GRPO without hints on held-out hard problems, at equal steps", "Table 1",
               [better(runs, "sage", "grpo")]),
-        Claim("C1b", "and at equal generated tokens", "", equal_tokens(runs)),
-        Claim("C1c", "and in equal seconds", "",
+        Claim("C1b", "SAGE beats a GRPO that generates as many tokens", "", equal_tokens(runs)),
+        Claim("C1c", "SAGE beats a GRPO that takes as many seconds", "",
               [better(runs, "sage", "grpo-longer"),
                timed(runs, "grpo-longer", "sage", SETTINGS["margins"]["equal_tokens"])]),
         Claim("C2a", "Fewer prompts are never solved", "Table 2",

@@ -14,7 +14,7 @@ from sage.toy.claims.gate import gate_rows
 from sage.toy.claims.judge import Claim, Runs
 from sage.toy.claims.picture import SHOWN, picture
 from sage.toy.embedded import store
-from sage.toy.embedded.comparison import brief_table, compare, markdown, table
+from sage.toy.embedded.comparison import brief_table, compare, costs_table, markdown, scores_table
 from sage.toy.embedded.series import RESULTS, ROOT, STEPS, TUNING
 from sage.toy.embedded.summary import ROWS
 from sage.toy.embedded.tasks import KINDS, TASKS
@@ -110,23 +110,40 @@ def agreement(judged: Mapping[str, Judged]) -> str:
     )
 
 
+def claims_list(tasks: Mapping[str, Sequence[Claim]]) -> str:
+    """The verdicts alone, a line a claim."""
+    lines = []
+    for same in zip(*tasks.values(), strict=True):
+        verdicts = ", ".join(f"**{claim.verdict}** on {task}" for task, claim in zip(tasks, same, strict=True))
+        if len({claim.verdict for claim in same}) == 1:
+            verdicts = f"**{same[0].verdict}**" + (" on both" if len(same) > 1 else "")
+        lines.append(f"- {same[0].name}. {same[0].text}: {verdicts}.")
+    return "\n".join(lines)
+
+
+def folded(title: str, *parts: str) -> str:
+    """Parts of a page behind a title that opens them."""
+    return "\n\n".join([f"<details><summary>{title}</summary>", *parts, "</details>"])
+
+
 def results_block(judged: Mapping[str, Judged]) -> str:
-    """What results/README.md shows: the claims, then everything that is recorded, by task."""
+    """What results/README.md shows: the claims, then the scores by task; everything else is folded behind these."""
+    claims = {task: found.claims for task, found in judged.items()}
 
     def parts() -> Iterator[str]:
         yield "## Claims"
-        yield "Means over seeds, runs of the same seed paired, with half the 95% t interval."
-        yield claims_table({task: found.claims for task, found in judged.items()})
-        yield machine_time(judged)
-        yield agreement(judged)
+        yield claims_list(claims)
+        means = "Means over seeds, runs of the same seed paired, with half the 95% t interval."
+        yield folded("The numbers behind each verdict", means, claims_table(claims))
         for task, found in judged.items():
+            rows = compare(found.runs)
             yield f"## {task}: {STEPS} steps, no hints at the test"
-            yield table(compare(found.runs))
+            yield scores_table(rows)
+            yield folded("Tokens, hints and time", costs_table(rows))
             if found.gate:
-                yield f"The gate by hint level (C10), of {task}'s base model:"
-                yield gate_table(found.gate)
-            yield "Learning rates, tried on a seed that is in no other table:"
-            yield tuning_table(task)
+                yield folded(f"The gate by hint level (C10), of {task}'s base model", gate_table(found.gate))
+            yield folded("Learning rates, tried on a seed that is in no other table", tuning_table(task))
+        yield f"{machine_time(judged)} {agreement(judged)}"
 
     return "\n\n".join(parts())
 

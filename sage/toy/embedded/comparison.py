@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from statistics import fmean
 from typing import Any
 
@@ -13,6 +14,8 @@ from sage.toy.embedded.tasks import KINDS
 
 TOKENS = ("plain_accepted", "plain_discarded", "hinted_accepted", "hinted_discarded", "hint")
 
+EARLIER = (200, 1)
+"""Test problems of each kind and answers to each, in records that do not say."""
 MINUS_SAGE = "hard, minus SAGE (same seeds)"
 
 
@@ -58,6 +61,7 @@ def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[st
         own = [seeds[seed] for seed in sorted(seeds)]
         tokens = [r["tokens"] for r in own if "tokens" in r]
         row: dict[str, Any] = {"method": method, "seeds": sorted(seeds), "steps": sorted({r["steps"] for r in own})}
+        row["answers"] = sorted({prod(r.get("tested", EARLIER)) for r in own})
         row |= {kind: [r["final"][kind] for r in own] for kind in KINDS}
         for key in ("never_solved", "hint_usage_last_quarter"):
             row[key] = [r[key] for r in own if key in r]
@@ -82,26 +86,38 @@ def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[st
     return rows
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The comparison as a Markdown table."""
-    head = ["method", "seeds", "steps", *KINDS, MINUS_SAGE, "never solved", "hinted, last quarter", "tokens (k)"]
-    head += ["of them", "extra tokens / SAGE's", "step time / GRPO", "run time / GRPO"]
+def scores_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What each method reached, as a Markdown table."""
+    head = ["method", "seeds", "steps", "answers", *KINDS, MINUS_SAGE, "never solved", "tokens (k)"]
     lines = []
     for row in rows:
-        tokens = row["tokens"]
-        cells = [row["method"], str(len(row["seeds"])), " / ".join(map(str, row["steps"]))]
+        cells = [row["method"], str(len(row["seeds"]))]
+        cells += [" / ".join(map(str, row[key])) for key in ("steps", "answers")]
         cells += [interval(row[kind]) for kind in KINDS]
-        cells += [paired(row), interval(row["never_solved"]), interval(row["hint_usage_last_quarter"])]
-        cells += [f"{tokens['total'] / 1000:.0f}" if tokens else "missing"]
+        cells += [paired(row), interval(row["never_solved"])]
+        lines.append([*cells, f"{row['tokens']['total'] / 1000:.0f}" if row["tokens"] else "missing"])
+    return (
+        f"{markdown(head, lines)}\n\n"
+        "Accuracy without hints on held-out problems; *answers* is how many were drawn of each. ± is half the 95%\n"
+        "t interval over seeds."
+    )
+
+
+def costs_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What each method took, as a Markdown table."""
+    head = ["method", "hinted, last quarter", "tokens (k) by kind", "extra tokens / SAGE's"]
+    head += ["step time / GRPO", "run time / GRPO"]
+    lines = []
+    for row in rows:
+        tokens, extra = row["tokens"], row["extra_tokens_relative_to_sage"]
+        cells = [row["method"], interval(row["hint_usage_last_quarter"])]
         cells += [" / ".join(f"{tokens[kind] / 1000:.0f}" for kind in TOKENS) if tokens else "missing"]
-        extra = row["extra_tokens_relative_to_sage"]
         cells += [f"{fmean(extra):.2f}" if extra else ""]
         cells += [interval(row["step_seconds_relative_to_grpo"]), interval(row["seconds_relative_to_grpo"])]
         lines.append(cells)
     return (
         f"{markdown(head, lines)}\n\n"
-        "Accuracy without hints on 200 held-out problems of each kind; ± is half the 95% t interval over seeds.\n"
-        "Tokens: plain accepted / plain discarded / hinted accepted / hinted discarded / hint requests, thousands.\n"
+        "Tokens: plain accepted / plain discarded / hinted accepted / hinted discarded / hint requests.\n"
         "Extra tokens: what a row generates beyond GRPO, as a part of what SAGE does (0 is GRPO, 1 is SAGE)."
     )
 
