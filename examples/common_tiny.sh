@@ -8,7 +8,6 @@ fi
 TASK=${TASK:-opchain}
 STEPS=${STEPS:-45}
 SEED=${SEED:-0}
-TEST=${TEST:-200} # test problems of each kind
 OUTPUT=${OUTPUT:-outputs/$TASK}
 DEVICE=${DEVICE:-cpu} # cuda: one GPU
 
@@ -33,4 +32,4 @@ cuda)
 esac
 
 export TINY_DATA="$OUTPUT/data"
-"$PYTHON" -m sage.toy.embedded.build_data --task "$TASK" --out "$TINY_DATA" --seed "$SEED" --test "$TEST"
+"$PYTHON" -m sage.toy.embedded.build_data --task "$TASK" --out "$TINY_DATA" --seed "$SEED"

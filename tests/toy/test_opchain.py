@@ -6,7 +6,9 @@ import pytest
 
 from sage.data.training import check_training_files
 from sage.grading.verifier import load_verifier
-from sage.toy.embedded.build_data import build
+from sage.toy.embedded.build_data import SEEDS, TEST, TRAIN, build, final_test
+from sage.toy.embedded.series import TESTED
+from sage.toy.embedded.tasks import TASKS
 from sage.toy.embedded.tokenizer import ASSISTANT, build_tokenizer
 from sage.toy.opchain import corpus
 from sage.toy.opchain.task import KINDS, OPERATIONS, extract_answer, is_correct, make_problem, make_problems
@@ -86,6 +88,20 @@ def test_data_files_are_seeded_valid_and_disjoint(tmp_path):
     assert len(train) == 32 and len(test) == 30 and not train & test
     report = check_training_files([str(tmp_path / "a/train.parquet")], needs_solutions=True)
     assert (report.rows, report.without_solution) == (32, 0)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_recorded_run_trains_on_a_problem_of_the_final_test(task, tmp_path):
+    """Nor on another set of problems than before the final test was made larger."""
+    found = final_test(task, TESTED[task][0])
+    assert {kind: sum(p.kind == kind for p in found) for kind in KINDS} == dict.fromkeys(KINDS, TESTED[task][0])
+    texts = {problem.text for problem in found}
+    assert len(texts) == len(found)
+    for seed in SEEDS:
+        trained = {problem.text for problem in build(tmp_path, seed, TRAIN, TEST, task)}
+        assert not trained & texts and len(trained) == sum(TRAIN.values())
+    held_out = {p["problem"] for p in pq.read_table(tmp_path / "test.parquet").to_pylist()}
+    assert held_out <= texts
 
 
 def test_the_verifier_is_found_by_its_path():

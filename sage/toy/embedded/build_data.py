@@ -6,6 +6,7 @@ python -m sage.toy.embedded.build_data --out outputs/opchain/data --seed 0
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from sage.toy.embedded.tasks import KINDS, TASKS, Problem, load_task, plain_prom
 TRAIN = {"easy": 32, "medium": 32, "hard": 256}
 TEST = 200
 TEST_SEED = 7  # one test set for all training seeds
+SEEDS = (*range(5), 100)
+"""Of the recorded runs."""
 
 
 def row(task: str, problem: Problem, split: str, index: int) -> dict[str, Any]:
@@ -34,6 +37,20 @@ def row(task: str, problem: Problem, split: str, index: int) -> dict[str, Any]:
     }
 
 
+def final_test(task: str, count: int) -> list[Problem]:
+    """Held-out problems of each kind: those that `build` holds out, then others that no seed of `SEEDS` trains on."""
+    make_problems = load_task(task).make_problems
+    held_out = {problem.text for kind in KINDS for problem in make_problems(kind, TEST, TEST_SEED)}
+    trained = {p.text for s in SEEDS for k in KINDS for p in make_problems(k, TRAIN[k], 1000 + s, held_out)}
+    return [problem for kind in KINDS for problem in make_problems(kind, count, TEST_SEED, trained)]
+
+
+def write(task: str, problems: Sequence[Problem], name: str, out: Path) -> None:
+    """Write ``<name>.parquet``."""
+    rows = [row(task, problem, name, index) for index, problem in enumerate(problems)]
+    pq.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet")
+
+
 def build(out: Path, seed: int, train: dict[str, int], test: int, task: str = TASKS[0]) -> list[Problem]:
     """Write ``train.parquet`` and ``test.parquet``; no training problem is a test problem.
 
@@ -45,9 +62,8 @@ def build(out: Path, seed: int, train: dict[str, int], test: int, task: str = TA
     exclude = {problem.text for problem in held_out}
     training = [problem for kind in KINDS for problem in make_problems(kind, train[kind], 1000 + seed, exclude)]
     out.mkdir(parents=True, exist_ok=True)
-    for name, problems in (("train", training), ("test", held_out)):
-        rows = [row(task, problem, name, index) for index, problem in enumerate(problems)]
-        pq.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet")
+    write(task, training, "train", out)
+    write(task, held_out, "test", out)
     return training
 
 

@@ -26,7 +26,7 @@ from sage.report.measured import measure
 from sage.support.processes import GRACE, end_group, end_with_parent
 from sage.support.versions import installed
 from sage.toy.embedded import store
-from sage.toy.embedded.build_data import TRAIN, build
+from sage.toy.embedded.build_data import TEST, TRAIN, build, final_test, write
 from sage.toy.embedded.held_out import CPU_ENGINE, read_scores, task_config
 from sage.toy.embedded.summary import PACKAGES, summarize
 from sage.toy.embedded.tasks import Problem
@@ -165,7 +165,8 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
     commit = code_version()
     folder = work / task / (f"seed{seed}" if rate is None else f"seed{seed}-lr{rate:g}") / method
     inputs = work / task / f"seed{seed}" / "inputs"
-    problems = build(inputs, seed, TRAIN, TESTED[task][0], task)
+    problems = build(inputs, seed, TRAIN, TEST, task)
+    write(task, final_test(task, TESTED[task][0]), "final", inputs)
     names = ("teacher", "offline1", "offline10")
     used = {name for name in names if any(f"{{{name}}}" in part for part in METHODS[method].overrides)}
     files = {name: str(hint_file(name, task, problems, inputs)) for name in used}
@@ -174,7 +175,6 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
     steps = LONGER.get(method, {}).get(task, STEPS)
     shutil.rmtree(folder, ignore_errors=True)
     environment = {"TASK": task, "OUTPUT": str(folder), "STEPS": str(steps), "SEED": str(seed)}
-    environment["TEST"] = str(TESTED[task][0])
     if method == "sft":
         shell(["bash", "examples/run_tiny_sft.sh", *tuned], limit=3600, **environment)
         found = {"steps": steps, "wall_seconds": int((folder / "sft/wall_seconds").read_text()), "curves": {}}
@@ -191,8 +191,8 @@ def run(task: str, method: str, seed: int, work: Path, series: str, rate: float 
         "method": method,
         "overrides": [*METHODS[method].overrides, *tuned],
         **found,
-        "base": held_out(task, Path(base_model(task)), inputs / "test.parquet", work / task / "base"),
-        "final": held_out(task, trained, inputs / "test.parquet", folder / "test"),
+        "base": held_out(task, Path(base_model(task)), inputs / "final.parquet", work / task / "base"),
+        "final": held_out(task, trained, inputs / "final.parquet", folder / "test"),
         "tested": TESTED[task],
         "seed": seed,
         "series": series,
