@@ -2,6 +2,8 @@
 
     source scripts/cpu_env.sh && python -m sage.toy.claims.gate --task opchain --out results/opchain/gate.json
 
+``--model`` and ``--kinds`` measure another policy, for instance what a run has trained, on some kinds of problems.
+
 For every prompt and level, ``ESTIMATE`` rollouts give the success rate, and as many others, cut into groups of G, how
 often a group is mixed and what energy it carries. From n rollouts of which c are correct, the chance that G of them are
 all correct or all wrong is C(c, G) + C(n - c, G) over C(n, G), which makes 1 minus it an unbiased estimate of u(p);
@@ -36,21 +38,24 @@ def unbiased_gate(correct: int, drawn: int, group_size: int) -> float:
     return 1.0 - (comb(correct, group_size) + comb(drawn - correct, group_size)) / comb(drawn, group_size)
 
 
-def measure_gate(task: str, model: str, engine: Mapping[str, Any], out: Path, logs: Path) -> None:
-    """Draw the rollouts with vLLM and write the numbers of correct ones: 61,440 rollouts, some minutes on a CPU.
+def measure_gate(
+    task: str, model: str, engine: Mapping[str, Any], out: Path, logs: Path, kinds: Sequence[str] = KINDS
+) -> None:
+    """Draw the rollouts with vLLM and write the numbers of correct ones: 20,480 rollouts a kind, minutes on a CPU.
 
     Args:
         task: one of `sage.toy.embedded.tasks.TASKS`.
-        model: its base model.
+        model: a model of the task.
         engine: arguments of vLLM's engine.
         out: JSON file: for each kind and level, a row a problem, its correct rollouts of `ESTIMATE` and of each group.
         logs: folder for the engine's log.
+        kinds: of problems.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     make_problems, is_correct = load_task(task).make_problems, load_task(task).is_correct
-    problems = {f"{kind}/{n}": p for kind in KINDS for n, p in enumerate(make_problems(kind, PROBLEMS, SEED))}
+    problems = {f"{kind}/{n}": p for kind in kinds for n, p in enumerate(make_problems(kind, PROBLEMS, SEED))}
     requests = []
     for name, problem in problems.items():
         for level in LEVELS:
@@ -66,7 +71,7 @@ def measure_gate(task: str, model: str, engine: Mapping[str, Any], out: Path, lo
         answers = {g.key: is_correct(g.text, problems[g.key[1]].answer) for g in replicas.run(requests)}
     for key in sorted(answers):
         correct.setdefault(key[:2], []).append(answers[key])
-    table: dict[str, dict[str, list[list[int]]]] = {kind: {str(level): [] for level in LEVELS} for kind in KINDS}
+    table: dict[str, dict[str, list[list[int]]]] = {kind: {str(level): [] for level in LEVELS} for kind in kinds}
     for (at, name), found in sorted(correct.items()):
         starts = range(ESTIMATE, 2 * ESTIMATE, GROUP_SIZE)
         groups = [sum(found[start : start + GROUP_SIZE]) for start in starts]
@@ -147,8 +152,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--task", choices=TASKS, required=True)
     parser.add_argument("--logs", type=Path, default=Path("outputs/gate"), help="folder for the engine's log")
+    parser.add_argument("--model", help="folder of the model (default: the task's base model)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     args = parser.parse_args()
-    measure_gate(args.task, base_model(args.task), CPU_ENGINE, args.out, args.logs)
+    measure_gate(args.task, args.model or base_model(args.task), CPU_ENGINE, args.out, args.logs, args.kinds)
+    for row in gate_rows(args.out):
+        print(f"level {row['level']}: success {row['success']:.3f}, mixed groups {row['mixed']:.3f}")
 
 
 if __name__ == "__main__":
