@@ -71,13 +71,13 @@ def choices(answer: str) -> frozenset[str]:
     return frozenset(filter(None, letters)) if len(pieces) > 1 and None not in letters else frozenset()
 
 
-_MARKUP = r"[\s*_$`}]*(?:\\[(\[]\s*)?"
+_MARKUP = r"[\s*_$`\"}]*(?:\\[(\[]\s*)?"
 _FONT = r"(?:\\(?:text|textbf|textrm|mathrm|mathbf|boldsymbol|operatorname)\s*\{)*"
 _LETTER = rf"{_MARKUP}{_FONT}{_MARKUP}(?:\(([A-J])\)|\[([A-J])\]|([A-J])"
 _NO_ARTICLE = r"(?![\w'’(]|[ \t]+(?!(?:because|since|as|which|given|due)\b)\w))"
 _NO_SECOND = r"(?!\W{0,4}(?:[,/&]|or\b|and\b)\W{0,3}[A-J]\b)"
 _STATED = re.compile(
-    r"(?i:\b(?:answer|option|choice)\s*(?:(?:is|(?:should|must|would)\s+be)\b\s*:?|[:=])"
+    r"(?i:<answer>|\b(?:answer|option|choice)\"?\s*(?:(?:is|(?:should|must|would)\s+be)\b\s*:?|[:=])"
     rf"|(?:答案|选项)\s*(?:是|为|选)?\s*[:：]?|故?选(?:择|项)?\s*[:：]?){_MARKUP}"
     rf"(?i:(?:therefore|thus|clearly|indeed|simply|option|choice|letter)\s+)*{_LETTER}{_NO_ARTICLE}{_NO_SECOND}"
     rf"|(?i:\banswer)[\s*_:#]*\n\s*{_LETTER}(?=[\s.*_$)}}]*(?:\n|\Z)))"

@@ -54,14 +54,14 @@ def _compare(left: str, right: str, mathematics: Mathematics | None) -> bool | N
 
 def _capitals(answer: str) -> str | None:
     """Four capitals or more in an order, whatever separates them: ``BADC``, ``B, A, D, C``; None for others."""
-    text = re.sub(r"(?<=[A-Z])(?:[, -]|\\to ?)+(?=[A-Z])", "", canonical(answer))
+    text = re.sub(r"(?<=[A-Z])(?:[, >-]|\\to ?)+(?=[A-Z])", "", canonical(answer))
     return text if re.fullmatch("[A-Z]{4,}", text) else None
 
 
 def _closed_up(text: str) -> str:
-    """Text without the blanks and braces that change nothing: who writes 45,135 may mean 45, 135."""
+    """Text without the blanks, braces and quotes that change nothing: who writes 45,135 may mean 45, 135."""
     text = re.sub(r"(?<=[\^_])\{(\w+)\}(?!\d)", r"\1", text)
-    return re.sub(r"(?<=,) | (?=\\)|(?<=\d) (?=[A-Za-z])|(?<=[A-Za-z]) (?=\d)", "", text)
+    return re.sub(r"(?<!\d) | (?!\d)", "", text.replace('"', ""))
 
 
 def _all(verdicts: Iterable[bool | None]) -> bool | None:
@@ -136,6 +136,8 @@ class _Comparison:
             return self._equations(left, right)
         if isinstance(left, Named):
             value = _any(self.same(item, right) for item in (left.item, left.exact) if item)
+            if chosen := _CHOSEN.fullmatch(left.whole):
+                return _any((value, self.same(Value(rf"\binom{{{chosen[1]}}}{{{chosen[2]}}}"), right)))
             if left.name and not letters(left.name) and isinstance(right, Value):
                 return _all((value, self.same(Value(left.name), right)))
             return value
@@ -255,8 +257,9 @@ class _Comparison:
         left_number, right_number = number(left), number(right)
         if left_number is not None and right_number is not None:
             return same_number(left_number, right_number)
-        if bool(_MINUTES.search(left)) != bool(_MINUTES.search(right)):
-            return False
+        angles = [_ANGLE.fullmatch(side) for side in (left, right)]
+        if angles[0] and angles[1]:
+            return angles[0][1] == angles[1][1][::-1]
         if ":" in left + right:  # times and ratios; 3:4 is 3/4
             parts = left.split(":"), right.split(":")
             if all(len(each) > 1 for each in parts):
@@ -282,7 +285,8 @@ class _Comparison:
 
 _GRAPH = frozenset(("y", "f(x)"))
 """Names of one and the same function of x."""
-_MINUTES = re.compile(r"\d'")
+_CHOSEN = re.compile(r"C\(([^(),]+),([^(),]+)\)")
+_ANGLE = re.compile(r"\\angle ?([A-Z]{3})")
 _BASED = re.compile(r"[+-]?\d[\w.]*_\d+|[A-F]+_\d\d+")
 
 

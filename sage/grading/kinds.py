@@ -92,6 +92,10 @@ _MODULUS = re.compile(
     r"(?:([^\\]*?)\\equiv ?)?((?:(?!\\mod|\\equiv).)+?),? ?\(?\\mod ?\{?((?:(?!\\mod)[^{}()])+)\}?\)?"
 )
 _MATRIX = re.compile(r"[(\[]?\\begin\{([pbB]?)matrix\}(.*)\\end\{\1matrix\}[)\]]?", re.DOTALL)
+_SCALED = re.compile(
+    r'((?!\\det)[^=,"&+]*[^=,"&+(\[ ^_]) ?(?:(?:\\cdot|\\times) ?)?(\\begin\{([pb]?)matrix\}.*\\end\{\3matrix\})',
+    re.DOTALL,
+)
 _CASES = re.compile(r"(.*?=)?\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
 _CONDITIONS = {'"where"': False, '"for"': False, '"with"': False, '"if"': True, '"when"': True, '"unless"': True}
 _DOMAIN = re.compile(r"([A-Za-z])\\in ?\\mathbb\{[ZN]\}\S*")
@@ -99,6 +103,7 @@ _DOMAIN_BEHIND = re.compile(rf"([^,;]+)\(({_DOMAIN.pattern.replace('S*', 'S*?')}
 _UNIT = rf"(?:{WORD}(?:\^ ?(?:\{{-?\d+\}}|\d))?)"
 _BEHIND = re.compile(rf'(?:\\cdot ?(?=")|[ *-](?=["(])|/(?=["(])|{_UNIT}|\((?:{_UNIT}|[ /*-]|\\cdot ?)+\)(?:\^\d)?)+\Z')
 _IN_FRONT = re.compile(rf"(?:{WORD}|[ -](?=\"))+[: ]*|\((?:{WORD})+\)")
+_OF_NUMBERS = re.compile(r'"(?:integer|number|real|prime)s" ?\Z', re.IGNORECASE)
 _BEFORE_OBJECT = ("of", "by", "than", "from", "to", "until", "after", "before")
 _BASE = re.compile(r'([0-9A-F]+)\(?"(?:in"")?base"(\d+)\)?')
 _POINT = re.compile(r"([A-Z](?:'|_\d)?)(\([^=|]+,[^=|]+\))")
@@ -174,12 +179,19 @@ def _element(text: str, depth: int) -> Kind:
     if match := _CASES.fullmatch(text):
         rows = [_cells(row, depth) for row in match[2].split(r"\\") if row.strip()]
         return Listing(tuple(Listing(row, ordered=True) for row in rows), ordered=False)
-    if match := _MATRIX.fullmatch(text):
+    if text.endswith("^T") and (turned := _transposed(text[:-2], depth)):
+        return turned
+    if text.count(r"\begin") == 1 and (match := _SCALED.fullmatch(text)):
+        return _times(match[1], _element(match[2], depth))
+    if (match := _MATRIX.fullmatch(text)) and text.count(r"\begin") == 1:
         matrix = Matrix(tuple(_cells(row, depth) for row in match[2].split(r"\\") if row.strip()))
         return matrix.rows[0][0] if [len(row) for row in matrix.rows] == [1] else matrix
     sides, signs = cut(text, RELATIONS)
-    if r"\begin" in text and signs == ["="] and r"\begin" not in sides[0] and r"{cases}" not in text:
-        return _equation(text, depth)
+    if r"\begin" in text and signs == ["="] and r"{cases}" not in text:
+        if r"\begin" not in sides[0]:
+            return _equation(text, depth)
+        if _is_of_names(_element(sides[0], depth)):
+            return _element(sides[1], depth)
     if r"\begin" not in text:
         if any(sign in INEQUALITIES for sign in signs):
             return inequality(text) or Value(text)
@@ -199,6 +211,34 @@ def _element(text: str, depth: int) -> Kind:
         signed = [re.sub(r"\\pm ?", one, re.sub(r"\\mp ?", other, text)) for one, other in (("+", "-"), ("-", "+"))]
         return Listing(tuple(_measured(value.removeprefix("+")) for value in signed), ordered=False)
     return _measured(text)
+
+
+def _transposed(text: str, depth: int) -> Kind | None:
+    """The transpose of a matrix or vector; None for others."""
+    if (found := enclosed(text)) and found[0] != r"\{" and len(items := elements(found[1])) > 1 and "[" not in found[1]:
+        return Listing(tuple(parse(item, depth + 1) for item in items), ordered=True)
+    kind = parse(text, depth + 1)
+    if not isinstance(kind, Matrix) or len({len(row) for row in kind.rows}) > 1:
+        return None
+    return Matrix(tuple(zip(*kind.rows, strict=True)))
+
+
+def _times(factor: str, matrix: Kind) -> Kind:
+    """A matrix whose entries are multiplied by a factor."""
+    factor = factor + "1" if factor in ("-", "+") else factor
+    rows = matrix.rows if isinstance(matrix, Matrix) else ((matrix,),)
+    return Matrix(
+        tuple(
+            tuple(Value(rf"{factor}\cdot({cell.math})") if isinstance(cell, Value) else cell for cell in row)
+            for row in rows
+        )
+    )
+
+
+def _is_of_names(kind: Kind) -> bool:
+    r"""Whether it is a vector of names, as in ``\begin{pmatrix}x\\y\end{pmatrix}=...``."""
+    cells = [cell for row in kind.rows for cell in row] if isinstance(kind, Matrix) else []
+    return bool(cells) and all(isinstance(cell, Value) and is_simple(cell.math) for cell in cells)
 
 
 def _cells(row: str, depth: int) -> tuple[Kind, ...]:
@@ -263,7 +303,7 @@ def _named(name: str) -> str:
 
 
 _NAME = re.compile(
-    r"[A-Za-z ]+(?:_(?:\w|\{[^{}]*\}))?(?:\^\{-1\}|\^\{\(\d\)\})?'*(?:\([^()=]*(?:\([^()]*\))?[^()=]*\))?"
+    r"[A-Za-z ]+(?:_(?:\w|\{[^{}]*\}))?(?:\^\{-1\}|\^T|\^\{\(\d\)\})?'*(?:\([^()=]*(?:\([^()]*\))?[^()=]*\))?"
     r"|\\[a-z]+(?:_(?:\w|\{[^{}]*\}))?(?:\([A-Za-z, ]*\))?|\\(?:angle|triangle) ?[A-Z]+"
     r"|\\(?:overline|vec|hat) ?\{?\w+\}?"
     r"|\|[A-Z]+\||\[[A-Z]+\]|\\frac\{d ?\w*\}\{d ?\w\}"
@@ -289,6 +329,8 @@ def _with_words(text: str, depth: int) -> Kind:
         return Text(spoken(text))
     if '"' in rest:
         return _phrase(text, depth)
+    if not words and re.fullmatch("[a-z]", rest) and _OF_NUMBERS.search(label):
+        return Text(spoken(label))
     found = remark(words) | (remark(label) - {""})
     if label and spoken(label)[-1:] and spoken(label)[-1] in _BEFORE_OBJECT and remark(label) - set(_BEFORE_OBJECT):
         found |= {"not"}

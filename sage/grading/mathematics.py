@@ -59,15 +59,19 @@ def _with_imaginary_unit(parsed: list[Any]) -> list[Any]:
     return [parsed[0].subs(unit, I), *parsed[1:]] if unit else parsed
 
 
+_PRIMES = re.compile(r"(?<=[A-Za-z])'+")
 _LETTER = re.compile(r"\\(?:begin|end|mathbb)\{[^{}]*\}|\\[A-Za-z]+|[A-Z]")
 
 
 def _with_capitals(expression: str, *sides: str) -> str:
     r"""An expression whose capitals are symbols of their own, where a side has m and M, or one side \pi and one \Pi:
-    math-verify reads all letters as small ones."""
+    math-verify reads all letters as small ones. It drops primes and ^T, which become an index and a symbol."""
     both = {c for side in sides for c in COMMAND.sub(" ", side) if c.isupper() and c.lower() in COMMAND.sub(" ", side)}
     commands_used = set(COMMAND.findall(" ".join(sides)))
     both |= {name for name in commands_used if name.lower() != name and name.lower() in commands_used}
+    if any("^T" in side for side in sides):
+        both.add("T")
+    expression = _PRIMES.sub(lambda m: f"_{{{90 + len(m[0])}}}", re.sub(r"\^T", "^{T}", expression))
     if not both:
         return expression
     return _LETTER.sub(lambda m: f"{m[0].lower()}_{{99}}" if m[0] in both else m[0], expression)

@@ -6,10 +6,11 @@ r"""One spelling for what can be written in many ways: fonts, sizes, wrappers, s
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from functools import lru_cache
 
 from sage.grading.unicode import to_latex
-from sage.grading.words import quote, quote_all, say, scale
+from sage.grading.words import quote, quote_all, say, scale, subscript
 
 _DROPPED = [
     "left",
@@ -102,6 +103,7 @@ _REPLACED = (
         "pounds": '"sterling"', "yen": '"yen"', "rupees": '"rupee"', "cents": '"cent"',
         "textdollar": '"$"', "land": '"and"',
         "wedge": '"and"', "lor": '"or"', "vee": '"or"', "percent": "%", "pmod": r"\mod ", "lg": r"\log_{10} ",
+        "top": "T", "intercal": "T", "imath": "i", "jmath": "j",
     }
 )  # fmt: skip
 _WRAPPERS = frozenset(
@@ -163,12 +165,26 @@ _DEGREE = re.compile(
     r"\^\s?(?:\{\s?\\(?:circ|degree)\s?\}|\\(?:circ|degree)(?![A-Za-z]))\s?|(?<=\d)\^\s?(?:\{\s?o\s?\}|o(?![A-Za-z]))"
 )
 _SUBSCRIPT = re.compile(r'_\{?((?:"[^"]*" ?)+)\}?')
+_BASE = re.compile(r'_\{(?:"in" ?)?"base" ?(\d+)\}')
+_ARC = re.compile(r"(?<![\d.])(\d+)\\degree ?(\d+) ?'(?: ?(\d+) ?'')?(?!')")
+_FEET = re.compile(r"(?<![\d._^])(\d+(?:\.\d+)?) ?('{1,2})(?!')")
+_INCH = re.compile(r'(?<=\d)"(?=\s*\Z)')
+_MICRO = re.compile(
+    r"(?<=\d)(?:\\[ ,;:]|[\s~])*(?:[µμ]([A-Za-z])(?![A-Za-z])|\\mu\s*\\(?:text|mathrm)\{\s*([A-Za-z])\s*\}"
+    r"|\\(?:text|mathrm)\{\s*(?:\\mu\s*|[µμ])([A-Za-z])\s*\})"
+)
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_DATE = re.compile(
+    rf'(?:(\d{{1,2}}) ?(?:"of" ?)?)?("(?:{_MONTHS})") ?(?:(\d{{1,2}})\b)? ?,? ?(\d{{4}})(?!\d)', re.IGNORECASE
+)
+_CIS = re.compile(r"\\cis ?(?:\(([^()]*)\)|([^()+,;=]+))")
 _ORDINAL = re.compile(r'(?<=\d)\s?(?:\^\s?\{?\s?)?"?(?:st|nd|rd|th)"?\}?(?![A-Za-z"])')
 _FRACTION_OF_UNITS = re.compile(r'\\frac\{((?:"[^"]*"|\^\{?-?\d+\}?|[ (])+)\}\{((?:"[^"]*"|\^\{?-?\d+\}?|[ )])+)\}')
 _NOON = re.compile(r"(?<![A-Za-z\\])([ap])\.\s?m\b\.?", re.IGNORECASE)
 _RATE = re.compile(
     r"(?<=\d) (mm|cm|m|km|ft|mi|mg|g|kg|mL|L|J|kJ|N|W|rad|rev)/(s|h|hr|min|m|L|mL|kg|g|K|mol)(?=\^|\W*\Z)"
 )
+_SCALED_UNIT = re.compile(r"(?<=\d)\s?([kMm](?:W|J|V|A|N|Pa|eV))(?=[\s.]*\Z)")
 _ABBREVIATED = re.compile(r"\b((?i:sq|cu|ft|in|yd|mi|lb|oz|hr|min|sec|approx|mr|mrs|ms|dr|st|rs))\.(?=[\s}]|\Z)")
 _CHOOSE = [
     (re.compile(r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
@@ -184,7 +200,7 @@ _GROUPED_DIGITS = re.compile(r"(?<![\d.,])(?<!\\frac )\d{1,3}(?: \d{3})+(?![\d/]
 # The blank in 45, 135 stays: it is a list, 45,135 is a number.
 _LOOSE_SPACE = re.compile(r"(?!(?<=\d,) \d{3}(?!\d))(?:(?<!\w) | (?!\w))")
 _PLAIN_NAMES = re.compile(
-    r"(?<![A-Za-z\\\"])(sqrt|pi|theta|alpha|beta|sin|cos|tan|cot|sec|csc|log|ln|infty|inf|mod)(?![A-Za-z\"])"
+    r"(?<![A-Za-z\\\"])(sqrt|pi|theta|alpha|beta|sin|cos|tan|cot|sec|csc|cis|log|ln|infty|inf|mod)(?![A-Za-z\"])"
 )
 _EXCEPT = re.compile(
     r'\\mathbb\{R\} ?"(?:except|but|without)" ?(?:"for" ?)?(?:[a-z] ?= ?)?([^"=]*(?:"(?:and|or)"[^"=]*)*)'
@@ -205,20 +221,25 @@ def canonical(text: str) -> str:
     """An answer without markup that does not change it; words are in quotes, degrees are ``\\degree``."""
     if _FINISHED.fullmatch(text):
         return text
+    text = _MICRO.sub(lambda match: rf" \text{{micro{match[1] or match[2] or match[3]}}}", text)
+    text = _INCH.sub("''", text) if text.count('"') == 1 else text
     text = re.sub(r"\A\*([^*]+)\*\Z", r"\1", _money(to_latex(text).replace('"', "")).strip())
-    text = _ABBREVIATED.sub(r"\1", _RATE.sub(r" \\text{\1/\2}", _NOON.sub(r"\1m", text)))
+    text = _ABBREVIATED.sub(
+        r"\1", _RATE.sub(r" \\text{\1/\2}", _SCALED_UNIT.sub(r" \\text{\1}", _NOON.sub(r"\1m", text)))
+    )
     text = _TIMES.sub(r"\\times ", text)
     for choose, binomial in _CHOOSE:
         text = choose.sub(binomial, text)
     text = re.sub(r"\\mathbb ([A-Z])", r"\\mathbb{\1}", _NATURAL.sub(r"\\ln ", text.replace("{:}", ":")))
     text = re.sub(r"(?<=\d)(?:\{,\}|,\s?\\!\s?|')(?=\d{3}(?!\d))", ",", text)
-    text = re.sub(r"(?<=\d)\{,\}(?=\d)", ".", re.sub(r"(?<=\d)\.{3,}", r"\\ldots ", text))
+    text = re.sub(r"(?<=\d)\{,\}(?=\d)", ".", re.sub(r"(?<=[\d,])\.{3,}", r"\\ldots ", text))
     text = _lines(_WITHOUT_EFFECT.sub("", text))
     text = _ungrouped(_COMMAND.sub(_command, _DEGREE.sub(r"\\degree ", text)))
     text = re.sub(r"\*\*(-?\w+)|\^(-\d+|\d\d+)", r"^{\1\2}", text)
-    text = " ".join(text.replace("~", " ").split())
+    text = _measured(" ".join(text.replace("~", " ").split()))
     text = _ORDINAL.sub("", _PLAIN_NAMES.sub(_plain_name, text))
-    text = _SUBSCRIPT.sub(lambda match: f"_{{{match[1].replace(chr(34), '')}}}", quote(_ORDINAL.sub("", text)))
+    text = _DATE.sub(_dated, _BASE.sub(r"_{\1}", quote(_ORDINAL.sub("", text))))
+    text = _CIS.sub(r"e^{i(\1\2)}", _SUBSCRIPT.sub(lambda match: f"_{{{subscript(match[1])}}}", text))
     text = _TEMPERATURE.sub(lambda match: f'"{dict(C="celsius", F="fahrenheit")[match[1]]}"', text)
     text = re.sub(r'(?<=\d) ?"to" ?(?=\d)', ":", _FULL_HOUR.sub("", text))
     text = _AND_UNIT.sub(r"\1\2", _IN_BRACKETS.sub(r"\1_", text))
@@ -228,6 +249,27 @@ def canonical(text: str) -> str:
     text = _FRENCH.sub(_round, text)
     text = re.sub(r"^(?:=|:|\\approx ?)+|[.,;: ]+\Z", "", text)
     return text[1:-1] if text.startswith("{") and text.endswith("}") and "{" not in text[1:] else text
+
+
+def _measured(text: str) -> str:
+    """Text with its degrees and minutes in degrees, or its feet and inches as words."""
+    if "'" not in text:
+        return text
+    text = re.sub(r"\^ ?\{('+)\}", r"\1", text)
+    if r"\degree" in text:
+        return _ARC.sub(_in_degrees, text)
+    return _FEET.sub(lambda match: match[1] + ('"foot"' if match[2] == "'" else '"inch"'), text)
+
+
+def _in_degrees(match: re.Match[str]) -> str:
+    degrees, minutes, seconds = (int(part or 0) for part in match.groups())
+    return rf"{degrees + Fraction(60 * minutes + seconds, 3600)}\degree "
+
+
+def _dated(match: re.Match[str]) -> str:
+    """A date with its month in front: 15 March 2021 is March 15, 2021."""
+    before, month, behind, year = match.groups()
+    return match[0] if bool(before) == bool(behind) else f"{month}{before or behind},{year}"
 
 
 def _without(match: re.Match[str]) -> str:

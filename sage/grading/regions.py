@@ -132,7 +132,7 @@ def inequality(text: str) -> Region | Chain | None:
         return None
     if signs == [r"\ne"]:
         name, point = (sides[0], sides[1]) if not _is_constant(sides[0]) else (sides[1], sides[0])
-        spans = _without([point])
+        spans = _without([sign + point[3:].strip() for sign in ("-", "")] if point.startswith(r"\pm") else [point])
         return Region(name, tuple(spans)) if spans else None
     downwards = [sign in (">", r"\ge") for sign in signs]
     if r"\ne" in signs or len(set(downwards)) > 1:

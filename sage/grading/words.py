@@ -27,6 +27,20 @@ _UNITS = {
     "sterling": "gbp", "yuan": "rmb cny", "rupee": "inr rs", "am": "", "pm": "", "box": "boxes", "db": "decibel",
 }  # fmt: skip
 _NAMES = {name: unit for unit, names in _UNITS.items() for name in (unit, *names.split())}
+_UNITS_IN_TEXT = {
+    "c": "coulomb", "wb": "weber", "mv": "millivolt", "kv": "kilovolt", "megav": "megavolt", "ma": "milliamp",
+    "mw": "milliwatt", "megaw": "megawatt", "mj": "millijoule", "megaj": "megajoule", "kn": "kilonewton",
+    "megan": "meganewton", "megapa": "mpa megapascal", "kev": "kiloelectronvolt", "megaev": "mev megaelectronvolt",
+    "gev": "gigaelectronvolt", "cal": "calorie", "kcal": "kilocalorie", "ns": "nanosecond", "ha": "hectare",
+    "dl": "deciliter decilitre", "cl": "centiliter centilitre", "microm": "um micron micrometer micrometre",
+    "microg": "ug mcg microgram", "micros": "microsecond", "microc": "microcoulomb", "microf": "microfarad",
+    "microl": "ul microliter microlitre", "microa": "microamp microampere",
+}  # fmt: skip
+"""Units that are products of variables where no text marks them."""
+_NAMES_IN_TEXT = _NAMES | {name: unit for unit, names in _UNITS_IN_TEXT.items() for name in (unit, *names.split())}
+_MEGA = re.compile("M(?:W|J|Pa|V|eV|N)")
+_PRODUCTS = frozenset(("mg", "gm", "ms", "nm"))
+"""Units of two letters that are as likely products of variables, where no value is in front."""
 _COMPOUND = {
     "mph": {"mi": 1, "h": -1}, "kmh": {"km": 1, "h": -1}, "kph": {"km": 1, "h": -1}, "kmph": {"km": 1, "h": -1},
     "mps": {"m": 1, "s": -1}, "fps": {"ft": 1, "s": -1}, "rpm": {"rev": 1, "min": -1}, "sqft": {"ft": 2},
@@ -35,7 +49,7 @@ _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _POWERS_BEHIND = {"squared": 2, "cubed": 3}
 UNIT_LETTERS = "ACFJKLNTVWghlmst"
 _FUNCTIONS = frozenset(
-    _words("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lcm gcd sqrt mod det deg")
+    _words("sin cos tan cot sec csc cis arcsin arccos arctan sinh cosh tanh log ln lg exp lcm gcd sqrt mod det deg")
 )
 _SHORT = frozenset(name for name in (*_NAMES, *_COMPOUND, *_POWERS) if 1 < len(name) < 4) | frozenset(
     _words(
@@ -96,6 +110,8 @@ _SKIPPED = re.compile(
 )
 _BEHIND_VALUE = re.compile(r'(?:[\d)}\]%"]|" ?(?:\^\{?-?\d\}?)? ?(?:\\cdot|[/*])|\\pi|\\frac\{|"\}\{)\s*\Z')
 _BEHIND_AND = re.compile(r'"(?:and|or)" *\Z')
+_VALUE_IN_FRONT = re.compile(r"(?:[\d)]|\\pi)\s*\Z")
+_FACTOR_BEHIND = re.compile(r"\}|\\(?:sin|cos|tan|theta|alpha|beta|phi|omega|mu|sqrt|frac)")
 _RUN = re.compile(rf"{_LETTERS}+")
 _ARTICLE = re.compile(r'(?<![\w\\])[aA] (?="(?!is"|are"|or"|and"|"))')
 
@@ -133,6 +149,10 @@ def _is_word(text: str, start: int, end: int) -> bool:
         return False
     if not run.isascii():
         return True
+    if lower in _PRODUCTS and (
+        run.isupper() or not _VALUE_IN_FRONT.search(text[max(0, start - 8) : start]) or _FACTOR_BEHIND.match(text, end)
+    ):
+        return False
     if lower in _NAMES or lower in _COMPOUND:
         return before not in ("+", "-", "{", "*") and after not in ("+", "-", "_", "*", "(")
     if before in ("+", "*") or after in ("+", "*", "^", "_"):
@@ -216,6 +236,12 @@ def _cardinal(words: list[str]) -> tuple[str, int]:
     return (str(first + second), 2) if 0 < second < 10 else (str(first), 1)
 
 
+def subscript(words: str) -> str:
+    """Words as the subscript that they are: the base *two* is 2."""
+    text = words.replace('"', "")
+    return _cardinal([text.lower()])[0] or text
+
+
 _LARGE_BEHIND = re.compile(rf'(?<=\d) ?"({"|".join(_LARGE)})"')
 
 
@@ -235,7 +261,8 @@ def remark(words: str) -> frozenset[str]:
     power, sign, inside, last = 1, 1, False, ""
     tokens = list(_TOKEN.finditer(words))
     for k, match in enumerate(tokens):
-        word = match[1].lower() if match[1] else match[3] or ""
+        word = match[1] or match[3] or ""
+        word = f"mega{word[1:]}".lower() if _MEGA.fullmatch(word) else word.lower()
         if word in ("/", "per"):
             sign = -1
         elif word in ("(", ")"):
@@ -253,7 +280,7 @@ def remark(words: str) -> frozenset[str]:
                 units[name] += exponent * factor
             last, power, sign = next(iter(unit)), 1, sign if inside else 1
         else:
-            found |= {singular(word)} - _SILENT
+            found |= {"/" + singular(word)} if sign < 0 else {singular(word)} - _SILENT
             power, sign = 1, sign if inside else 1
     signature = " ".join(f"{name}^{exponent}" for name, exponent in sorted(units.items()) if exponent)
     return frozenset(found | {signature} if signature else found)
@@ -263,8 +290,8 @@ def _unit(word: str) -> dict[str, int] | None:
     for name in (word, singular(word)):
         if name in _COMPOUND:
             return _COMPOUND[name]
-        if name in _NAMES:
-            return {_NAMES[name]: 1}
+        if name in _NAMES_IN_TEXT:
+            return {_NAMES_IN_TEXT[name]: 1}
     return None
 
 
@@ -284,7 +311,12 @@ def spoken(words: str) -> tuple[str, ...]:
     return ("dne",) if found == ["doe", "not", "exist"] else tuple(word for word in found if word not in _ARTICLES)
 
 
-_IDLE = frozenset(_words("it is be they are on this number solution triangle function"))
+_IDLE = frozenset(
+    map(
+        singular,
+        _words("it is be they are on this number solution triangle function series sequence integral graph system win"),
+    )
+)
 _NOT_ALONE = frozenset(_words("no not none neither"))
 """Words that another one changes: *no* is not *no solution*."""
 

@@ -44,6 +44,9 @@ _ENGLISH = rf"""
     |\b(?:the|our|your|final|correct)\sanswer(?:\s(?=[-$\\(*]{{0,3}}\d)|,\s(?=[-$\\(*]{{0,3}}\d[\d.,/]*[$)*]*(?:[.;!]|\Z)))
     |^[\s#*_>]{{0,9}}(?:the\s)?(?:final\s|correct\s)?answers?[\s*_:]{{0,9}}\n[\s*_]{{0,9}}
     |\b(?:comes?|came|coming|works?|worked|working)\sout\s(?:to|at|as|being)\b\s(?:be\s)?{_FILLER}
+    |\bend(?:s|ed|ing)?\sup\s(?:with|at|as|being)\s{_FILLER}
+    |\b(?:the|our|your|grand|whole)\stotal\scomes\sto\s{_FILLER}
+    |^[\s*_#]{{0,5}}(?:final\s)?answers?\s?(?=\([-$]{{0,2}}[\d\\][^()\n]{{0,40}}\))
     |\b(?:correct|right|best|remaining|only\svalid|only\spossible|matching)\s(?:option|choice|letter|alternative){_BETWEEN}
        {_VERB}[\s:*_=]{{0,9}}{_FILLER}
     |<answer>\s{{0,9}}|\#{{4}}\s{{0,9}}

@@ -1,7 +1,7 @@
 """Reading hints out of a model's answer (SAGE Section 3, "Hints").
 
 Reasoning, special tokens, greetings and labels are taken off (`sage.hints.reply`); hints of several levels are read
-from an object (`sage.hints.loose_json`), or else from sections with a heading a level.
+from an object (`sage.hints.loose_json`), or else from sections with a heading a level, or from a numbered list.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ _HEADING = re.compile(
     rf"""^[ \t>]{{0,8}}(?:[-+•][ \t]{{1,3}}|\d{{1,2}}[.)][ \t]{{1,3}})?\#{{0,6}}[ \t]{{0,3}}[*_`"'“‘\[(<]{{0,4}}
     (?P<key>(?:{_NOUN}[ \t_.:\#="-]{{0,3}}){{1,3}}{_NUMBER}级?(?:[ _]hint|提示)?(?:[ ]?\([^)\n]{{0,60}}\))?
        |{_NUMBER}[ _](?:level[ _])?hint)
-    [*_`"'”’\])>]{{0,4}}(?:[ \t]{{0,3}}(?:[:=\uff1a]|[-–—.](?=[ \t]))[ \t]{{0,3}}[*_]{{0,3}}
+    [*_`"'”’\])>]{{0,4}}(?:[ \t]{{0,3}}(?:[=-]>|[:=\uff1a]|[-–—.](?=[ \t]))[ \t]{{0,3}}[*_]{{0,3}}
        |(?=[ \t]{{0,3}}(?:\n|\Z))|(?<=>))""",
     re.MULTILINE | re.IGNORECASE | re.VERBOSE,
 )
+_ITEM = re.compile(r"^[ \t]{0,3}[*_]{0,2}(\d)[.)][*_]{0,2}[ \t]{1,3}", re.MULTILINE)
 _OTHER = re.compile(
     rf"(?:^|[\s\"'“”{{,.])((?:level|hint)[ _]?{_NUMBER})(?:[\"'“”]\s{{0,3}}[:\uff1a]|[:\uff1a]\s{{0,3}}[\"'“”]|:\s)",
     re.IGNORECASE,
@@ -143,7 +144,7 @@ def _read_levels(text: str, count: int, cut: bool) -> dict[int, str]:
                 return items
     if r"{\"" in text:  # an object written as a string
         return _read_levels(re.sub(r"\\([\"\\/])", r"\1", text), count, cut)
-    sections = list(_sections(text))
+    sections = list(_sections(text)) or _items(text, count)
     if cut:
         del sections[-1:]
     return dict(sections)
@@ -221,6 +222,17 @@ def _sections(text: str) -> Iterator[tuple[int, str]]:
     for heading, end in zip(headings, ends, strict=False):
         if hint := _section_text(text[heading.end() : end]):
             yield _level_of(heading["key"]) or 0, hint
+
+
+def _items(text: str, count: int) -> list[tuple[int, str]]:
+    """Level and hint of each item of a numbered list of as many hints, behind no more than an introduction."""
+    items = list(_ITEM.finditer(text))
+    if not items or [item[1] for item in items] != [str(level) for level in range(1, count + 1)]:
+        return []
+    if without_labels(text[: items[0].start()]):
+        return []
+    ends = [*(item.start() for item in items[1:]), len(text)]
+    return [(int(item[1]), _section_text(text[item.end() : end])) for item, end in zip(items, ends, strict=True)]
 
 
 def _section_text(text: str) -> str:

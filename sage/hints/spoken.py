@@ -20,7 +20,7 @@ _SMALL = _numbered(
     "eighteen nineteen",
     0,
 ) | _numbered("twenty thirty forty fifty sixty seventy eighty ninety", 20, 10)
-_LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_LARGE = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = (
     {"half": 2, "halve": 2, "quarter": 4, "hundredth": 100, "thousandth": 1000}
     | _numbered("third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth", 3)
@@ -40,7 +40,7 @@ SPOKEN = re.compile(
     rf"""\b(?P<sign>(?:minus|negative)[ ])?
     (?:(?P<whole>{_CARDINAL})(?:[ ]point(?P<decimals>(?:[ ](?:{_any(_SMALL)}|oh)\b){{1,12}}))?\b
         (?:(?P<and>[ ]and[ ](?:an?|(?P<mixed>{_CARDINAL})))?[ -](?P<part>{_PART})\b)?
-      |an?[ ](?P<one>{_PART})\b|(?P<half>half)\b)""",
+      |an?[ ](?P<one>{_PART})\b|(?P<half>half(?:[ ]a[ ]dozen)?)\b)""",
     re.IGNORECASE | re.VERBOSE,
 )
 """A number in words: whole, decimal, a fraction, or mixed."""
@@ -79,6 +79,8 @@ def _cardinal(text: str) -> int | None:
 def _written(match: re.Match[str]) -> str:
     """A spoken number in digits."""
     sign = "-" if match["sign"] else ""
+    if match["half"] and "dozen" in match["half"].lower():
+        return f"{sign}6"
     if part := match["one"] or match["half"]:
         return f"{sign}1/{_part(part)}"
     whole = _cardinal(match["whole"])

@@ -20,7 +20,7 @@ _PART = r"(?:\{[^{}]{1,40}\}|\d)"
 _COMPOSITE = re.compile(
     rf"(?:(?<!\d)\d+\s?)?\\[dtc]?frac\s?{_PART}\s?{_PART}"
     rf"|(?<!\d)(?:(?:\d+ )?(?:{_DIGITS})\s?/\s?(?:{_DIGITS})"
-    rf"|(?:{_DIGITS})\s?(?:\\?%|(?:\\times|\\cdot|\*)\s?10\^\{{?-?\d+\}}?|[eE][+-]?\d{{1,3}}(?!\d)))"
+    rf"|(?:{_DIGITS})\s?(?:\\?%|(?:\\times|\\cdot|[*×·x])\s?10(?:\^\{{?-?\d+\}}?|[⁻⁰¹²³⁴-⁹]+)|[eE][+-]?\d{{1,3}}(?!\d)))"
     rf"|(?<!\d)\d+(?:\.\d+)? (?:thousand|million|billion)\b"
     rf"|(?<!\d)\d*[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
 )
@@ -49,6 +49,7 @@ _WORD = re.compile(
 )
 _LAST_WORD = re.compile(r"([A-Za-z]{1,40})\W{0,3}\Z")
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?!times)[A-Za-z]{2,}")
+_CONDITION = re.compile(r"\b(?:with|where|such that|for which|whose|satisfying|if|when)\b.*=", re.DOTALL)
 _MINUS = re.compile(r"-\s?\Z")
 # What makes more of a number than itself: an operation, a root or variable as a factor, a ratio, "2 or more".
 _GOES_ON = re.compile(
@@ -56,7 +57,7 @@ _GOES_ON = re.compile(
     \s?(?:[+*/×÷·⋅±√π]|\\(?:times|cdot|div|pm|over|pi|sqrt|d?frac)\b|:(?=\d)|-\s?(?=[\d\\$(]))|-(?=[A-Za-z])
     |\s?(?:times|percent|%|pi|root|sqrt|squared|cubed|(?:raised\s)?to\sthe|over\s\d|mod|modulo)\b
     |\s(?:more|less|fewer|greater|larger|smaller|bigger|longer|shorter|plus|minus|multiplied|divided|digits?|decimals?
-      |point|hundred|thousand|million|halves|thirds|quarters|fourths|fifths|sixths|steps?|equations?|cases|unknowns
+      |point|dozen|hundred|thousand|million|halves|thirds|quarters|fourths|fifths|sixths|steps?|equations?|cases|unknowns
       |expressions?|or\smore|or\sless)\b
     |(?<=[Oo]ne)\sof\b|位|的(?=[倍因约])|(?<=[一两])[个种些定样般直]
     |\s?\^(?!\s?\{?\\circ)|!\s?(?=[\w/*+-])|(?:st|nd|rd|th)\b|[.,]\d
@@ -70,7 +71,7 @@ _PART_OF_MORE = re.compile(
 )
 # What makes a fraction or percentage the coefficient of something.
 _FACTOR = re.compile(
-    r"""\s?(?:[b-zB-Z](?![A-Za-z])|\()|(?<=\})[a-z]
+    r"""(?!\s[ACFJKNTVW](?![A-Za-z]))\s?(?:[b-zB-Z](?![A-Za-z])|\()|(?<=\})[a-z]
     |\s?\\[a-z]{1,12}(?<!text)(?<!mathrm)(?<!quad)(?<!times)(?<!cdot)(?<!to)(?![A-Za-z])""",
     re.VERBOSE,
 )
@@ -89,7 +90,8 @@ def values_after(hint: str, position: int) -> Iterator[Span]:
     for pattern in (_CLAUSE_END, _SENTENCE_END):
         end = pattern.search(window)
         part = window[: end.start() if end else len(window)].rstrip(" .*_")
-        yield position, position + len(part)
+        if not _CONDITION.search(part, 0, part.rfind("=") + 1):
+            yield position, position + len(part)
         if "=" in part and not _PROSE.search(part, 0, part.rindex("=")):
             yield position + part.rindex("=") + 1, position + len(part)
     offset = len(window) - len(window.lstrip(" $*_({[\\\"'`"))

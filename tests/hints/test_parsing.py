@@ -79,6 +79,11 @@ def test_nothing_usable_is_an_empty_dict(text: str) -> None:
         ('{"level_1": "a", "level_2": "b"} in the form {"level_1": "...", "level_2": "..."}', {1: "a", 2: "b"}),
         ('level_1 = "a"\nlevel_2 = "b"', {1: "a", 2: "b"}),
         ("第一级提示：a\n第二级提示：b", {1: "a", 2: "b"}),
+        ("level_1 => a\nlevel_2 -> b", {1: "a", 2: "b"}),
+        ("Here are the hints:\n\n1. a\n2. b\n3. c", {1: "a", 2: "b", 3: "c"}),
+        ("1) a\n2) b\n3) c", {1: "a", 2: "b", 3: "c"}),
+        ("1. a\n2. b", {}),
+        ("First solve for x:\n1. a\n2. b\n3. c", {}),
     ],
 )
 def test_no_hint_holds_that_of_another_level(text: str, hints: dict[int, str]) -> None:
