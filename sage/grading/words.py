@@ -30,7 +30,7 @@ _NAMES = {name: unit for unit, names in _UNITS.items() for name in (unit, *names
 _UNITS_IN_TEXT = {
     "c": "coulomb", "wb": "weber", "mv": "millivolt", "kv": "kilovolt", "megav": "megavolt", "ma": "milliamp",
     "mw": "milliwatt", "megaw": "megawatt", "mj": "millijoule", "megaj": "megajoule", "kn": "kilonewton",
-    "megan": "meganewton", "megapa": "mpa megapascal", "kev": "kiloelectronvolt", "megaev": "mev megaelectronvolt",
+    "megan": "meganewton", "megapa": "megapascal", "kev": "kiloelectronvolt", "megaev": "megaelectronvolt",
     "gev": "gigaelectronvolt", "cal": "calorie", "kcal": "kilocalorie", "ns": "nanosecond", "ha": "hectare",
     "dl": "deciliter decilitre", "cl": "centiliter centilitre", "microm": "um micron micrometer micrometre",
     "microg": "ug mcg microgram", "micros": "microsecond", "microc": "microcoulomb", "microf": "microfarad",
