@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 
 from sage.method.methods import METHODS
+from sage.support.arguments import at_least, positive
+from sage.support.files import why_no_file, write_text
 from sage.toy.embedded import store
 from sage.toy.embedded.comparison import compare, costs_table, scores_table
 from sage.toy.embedded.series import ROOT, make_missing, name_missing, records
@@ -32,23 +34,28 @@ def main() -> int:
     parser.add_argument("--run", action="store_true", help="make the missing runs")
     parser.add_argument("--task", choices=TASKS, default=TASKS[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2])
     parser.add_argument("--json", type=Path, help="write the comparison to this file")
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument(
         "--series", default=time.strftime("%Y-%m-%d"), help="name of a series, whose times are comparable"
     )
-    parser.add_argument("--learning-rate", type=float, help="instead of the task's; recorded separately")
+    parser.add_argument("--learning-rate", type=positive, help="instead of the task's; recorded separately")
     args = parser.parse_args()
+    if args.json and (why := why_no_file(args.json)):
+        parser.error(f"--json: {why}")
     failed, rate = False, args.learning_rate
     if args.run:
         wanted = [(args.task, m, s) for s in args.seeds for m in args.methods]
         failed = make_missing(wanted, args.work, args.series, rate)
-    rows = compare(store.load(records(args.task, rate), args.methods))
+    try:
+        rows = compare(store.load(records(args.task, rate), args.methods))
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     print(scores_table(rows), costs_table(rows), sep="\n\n")
     name_missing(args.task, dict.fromkeys(args.methods, args.seeds), rate)
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_text(args.json, json.dumps(rows, indent=1) + "\n")
     return int(failed)
 
 

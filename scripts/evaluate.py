@@ -29,14 +29,12 @@ from sage.evaluation.references import check_references
 from sage.evaluation.run import Engines, Evaluation, Settings, messages
 from sage.evaluation.store import noted_settings
 from sage.grading.verifier import load_verifier
+from sage.support.arguments import at_least, not_negative, part
 from sage.support.engine import (
     add_template_options,
-    at_least_one,
     engine_option,
     of_the_model,
-    temperature,
     template_options,
-    top_p,
 )
 from sage.support.files import why_no_folder, write_json
 from sage.support.model import ChatTemplate, find_model, identify
@@ -163,17 +161,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--benchmarks", nargs="+", metavar="NAME[=FILE]",
                         help=f"which ones (default: those of {', '.join(BENCHMARKS)} in --data); "
                         "NAME=FILE takes a file of your own")  # fmt: skip
-    parser.add_argument("--samples", type=at_least_one, default=16, help="samples for each problem")
-    parser.add_argument("--temperature", type=temperature, default=0.6)
-    parser.add_argument("--top-p", type=top_p, default=0.95)
-    parser.add_argument("--max-tokens", type=at_least_one, default=8192, help="longest response")
+    parser.add_argument("--samples", type=at_least(1), default=16, help="samples for each problem")
+    parser.add_argument("--temperature", type=not_negative, default=0.6)
+    parser.add_argument("--top-p", type=part, default=0.95)
+    parser.add_argument("--max-tokens", type=at_least(1), default=8192, help="longest response")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=at_least_one, help="only the first so many problems of each benchmark")
+    parser.add_argument("--limit", type=at_least(1), help="only the first so many problems of each benchmark")
     parser.add_argument("--system", default=SYSTEM_PROMPT, help="system prompt; empty for none (default: training's)")
     add_template_options(parser)
     parser.add_argument("--verifier", default="math", help="math, exact, or package.module:name")
     parser.add_argument("--no-responses", action="store_true", help="store answers and verdicts only")
-    parser.add_argument("--replicas", type=at_least_one,
+    parser.add_argument("--replicas", type=at_least(1),
                         help="engines side by side (default: what the visible GPUs allow)")  # fmt: skip
     parser.add_argument("--engine", type=engine_option, action="append", default=[], metavar="KEY=VALUE",
                         help="argument of vLLM's engine, for instance tensor_parallel_size=4")  # fmt: skip

@@ -19,6 +19,7 @@ from sage.report.tables.cells import Table, groups, unfit
 from sage.report.tables.collect import Results, read_results
 from sage.report.tables.plot import Figure, write_figure
 from sage.report.tables.render import missing_notes, write_table
+from sage.support.files import why_no_folder
 
 
 def artefacts(results: Results) -> Iterator[tuple[str, Table | Figure | str]]:
@@ -34,16 +35,11 @@ def artefacts(results: Results) -> Iterator[tuple[str, Table | Figure | str]]:
                 yield name + suffix, figures.build(figures.BUILDERS[name], results, models, name + suffix)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="tree RESULTS/<model>/<method>/")
-    parser.add_argument("--out", type=Path, default=Path("tables"))
-    parser.add_argument("--model", nargs="+", help="only these models")
-    args = parser.parse_args()
-    try:
-        results = read_results(args.results, args.model)
-    except ValueError as error:
-        parser.error(str(error))
+def make(args: argparse.Namespace) -> int:
+    """Write what the options name; the exit status."""
+    if why := why_no_folder(args.out):
+        raise ValueError(f"--out {args.out}: {why}")
+    results = read_results(args.results, args.model)
     made: list[Path] = []
     for name, artefact in artefacts(results):
         if isinstance(artefact, str):
@@ -69,6 +65,18 @@ def main() -> int:
     (args.out / "index.md").write_text("\n".join(text), encoding="utf-8")
     print(f"{len(made)} tables and figures, all in {args.out / 'index.md'}")
     return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="tree RESULTS/<model>/<method>/")
+    parser.add_argument("--out", type=Path, default=Path("tables"))
+    parser.add_argument("--model", nargs="+", help="only these models")
+    args = parser.parse_args()
+    try:
+        return make(args)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

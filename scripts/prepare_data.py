@@ -36,7 +36,6 @@ from sage.data.preparation.manifest import (
     manifest_path,
     versions,
 )
-from sage.data.preparation.parts import write_text
 from sage.data.preparation.pipeline import CHUNK, Selection, parts_folder, prepare
 from sage.data.preparation.rows import SYSTEM_PROMPT, Reason
 from sage.data.preparation.sources import Files, Hub, Source, expand
@@ -47,7 +46,7 @@ from sage.evaluation.choices import is_option_column
 from sage.evaluation.references import check_references
 from sage.grading.verifier import load_verifier
 from sage.support.arguments import at_least, share
-from sage.support.files import why_no_folder
+from sage.support.files import why_no_file, why_no_folder, write_text
 from sage.support.rows import open_parquet
 
 
@@ -128,8 +127,8 @@ def check_new(files: Sequence[Path]) -> None:
             raise ValueError(f"--out {file}: the name must end in .parquet")
         if file.exists():
             raise ValueError(f"--out {file} exists already; delete it or choose another name")
-        if why := why_no_folder(file.parent):
-            raise ValueError(f"--out {file}: {file.parent}: {why}")
+        if why := why_no_file(file):
+            raise ValueError(f"--out: {why}")
         file.parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -241,6 +240,8 @@ def run_validate(args: argparse.Namespace) -> int:
     """Check an existing file."""
     if args.list and args.list.exists():
         raise ValueError(f"--list {args.list} exists already; delete it or choose another name")
+    if args.list and (why := why_no_file(args.list)):
+        raise ValueError(f"--list: {why}")
     index, contamination = contamination_of(args)
     found = validate(args.file, Checks(load_verifier(args.verifier), index))
     for fault in found.faults[:20]:

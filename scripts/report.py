@@ -31,6 +31,7 @@ from sage.report.tables import figures
 from sage.report.tables.cells import label
 from sage.report.tables.collect import Results, Run
 from sage.report.tables.plot import write_figure
+from sage.support.files import why_no_file, why_no_folder, write_text
 
 
 def write_pngs(sources: list[Source], runs: list[Run], folder: Path) -> list[str]:
@@ -61,6 +62,9 @@ def main() -> int:
     parser.add_argument("--prompt", nargs="+", default=[], metavar="ID", help="prompts whose texts are not cut")
     args = parser.parse_args()
     try:
+        for option, why in (("--out", why_no_file(args.out)), ("--png", args.png and why_no_folder(args.png))):
+            if why:
+                raise ValueError(f"{option}: {why}")
         sources = find_sources(args.runs)
         runs = [read_metrics(source) for source in sources]
         pages = []
@@ -85,15 +89,13 @@ def main() -> int:
             print(f"read  {source.label}: {run.steps or 0} steps, {len(entries):,} visits  {source.path}")
         if lacking := [prompt for prompt in args.prompt if prompt not in seen]:
             raise ValueError(f"--prompt {' '.join(lacking)}: in none of the histories")
+        title = "SAGE report: " + ", ".join(dict.fromkeys(label(source.method) for source in sources))
+        write_text(args.out, render(title, sources, runs, pages, notes))
+        print(*notes, f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB", sep="\n")
+        if args.png:
+            print(*write_pngs(sources, runs, args.png), sep="\n")
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    title = "SAGE report: " + ", ".join(dict.fromkeys(label(source.method) for source in sources))
-    page = render(title, sources, runs, pages, notes)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(page, encoding="utf-8")
-    print(*notes, f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB", sep="\n")
-    if args.png:
-        print(*write_pngs(sources, runs, args.png), sep="\n")
     return 0
 
 

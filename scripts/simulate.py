@@ -21,10 +21,13 @@ from sage.planning.simulator.measured import Measured
 from sage.planning.simulator.simulate import Machine, lower_bound, simulate
 from sage.planning.simulator.strategies import STRATEGIES, Kind, Strategy
 from sage.planning.simulator.world import Lengths, World
+from sage.support.arguments import at_least, not_negative, part, positive, share
 
 TABLE_2 = (0.569, 0.298, 0.103)
 """Never solved in the paper's Table 2: Llama-3.2-3B base, Qwen2.5-7B base, Qwen2.5-7B after GRPO."""
 
+LARGEST_SIGMA = 10
+"""Where lengths are as good as 1 or the cap."""
 LENGTHS = ("MEDIAN", "SIGMA", "CAP")
 
 
@@ -32,15 +35,15 @@ def point(text: str) -> tuple[int, float]:
     """``sequences:seconds``."""
     try:
         size, seconds = text.split(":")
-        return int(size), float(seconds)
-    except ValueError:
+        return at_least(1)(size), positive(seconds)
+    except (ValueError, argparse.ArgumentTypeError):
         raise argparse.ArgumentTypeError(f"{text!r} must be SEQUENCES:SECONDS, for instance 256:0.0248") from None
 
 
 def lengths(parser: argparse.ArgumentParser, values: list[float]) -> Lengths:
     median_length, sigma, cap = values
-    if median_length < 1 or sigma < 0 or cap < 1:
-        parser.error(f"lengths {values}: MEDIAN and CAP must be at least 1, SIGMA at least 0")
+    if median_length < 1 or cap < 1 or sigma > LARGEST_SIGMA:
+        parser.error(f"lengths {values}: MEDIAN and CAP must be at least 1, SIGMA at most {LARGEST_SIGMA}")
     return Lengths(median_length, sigma, int(cap))
 
 
@@ -74,27 +77,27 @@ def main() -> int:
     parser.add_argument("--engine", help="JSON of benchmarks/rollout_schedule.py: its step times")
     parser.add_argument("--decode", type=point, nargs="+", metavar="SEQUENCES:SECONDS",
                         help="step times by running sequences; linear between")  # fmt: skip
-    parser.add_argument("--prefill-token", type=float, help="seconds that each prompt token adds")
-    parser.add_argument("--slots", type=int, default=256, help="sequences of an engine (max_num_seqs)")
-    parser.add_argument("--gpus", type=int, nargs="+", default=[8])
-    parser.add_argument("--gpus-per-engine", type=int, default=1, help="tensor parallel size")
-    parser.add_argument("--prompts", type=int, nargs="+", default=[128])
-    parser.add_argument("--group-size", type=int, nargs="+", default=[8])
-    parser.add_argument("--collapse", type=float, nargs="+", default=list(TABLE_2),
+    parser.add_argument("--prefill-token", type=share, help="seconds that each prompt token adds")
+    parser.add_argument("--slots", type=at_least(1), default=256, help="sequences of an engine (max_num_seqs)")
+    parser.add_argument("--gpus", type=at_least(1), nargs="+", default=[8])
+    parser.add_argument("--gpus-per-engine", type=at_least(1), default=1, help="tensor parallel size")
+    parser.add_argument("--prompts", type=at_least(1), nargs="+", default=[128])
+    parser.add_argument("--group-size", type=at_least(1), nargs="+", default=[8])
+    parser.add_argument("--collapse", type=share, nargs="+", default=list(TABLE_2),
                         help="shares of prompts that fail without a hint (default: the paper's Table 2)")  # fmt: skip
-    parser.add_argument("--rescue", type=float, default=0.5)
-    parser.add_argument("--lengths", type=float, nargs=3, default=[700, 0.8, 2048], metavar=LENGTHS)
-    parser.add_argument("--hints", type=float, nargs=3, default=[300, 0.5, 1024], metavar=LENGTHS,
+    parser.add_argument("--rescue", type=share, default=0.5)
+    parser.add_argument("--lengths", type=not_negative, nargs=3, default=[700, 0.8, 2048], metavar=LENGTHS)
+    parser.add_argument("--hints", type=not_negative, nargs=3, default=[300, 0.5, 1024], metavar=LENGTHS,
                         help="lengths of the answers to hint requests")  # fmt: skip
-    parser.add_argument("--steady", type=float, default=1.0,
+    parser.add_argument("--steady", type=share, default=1.0,
                         help="how well the last visit predicts the next one: probability that a prompt's level is its "
                         "usual one; 0.73 is as on the embedded task")  # fmt: skip
-    parser.add_argument("--visits", type=int, default=2, help="earlier visits of each prompt")
+    parser.add_argument("--visits", type=at_least(0), default=2, help="earlier visits of each prompt")
     parser.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
-    parser.add_argument("--patience", type=float, nargs="+", default=[],
+    parser.add_argument("--patience", type=part, nargs="+", default=[],
                         help="also sage and sage-calibrated with these numbers as sage.patience")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=3, help="number of batches")
-    parser.add_argument("--rest", type=float, default=0.7,
+    parser.add_argument("--seeds", type=at_least(1), default=3, help="number of batches")
+    parser.add_argument("--rest", type=not_negative, default=0.7,
                         help="the rest of a GRPO step (log-probs, update, weights), in its rollout phases")  # fmt: skip
     args = parser.parse_args()
     try:
@@ -102,6 +105,8 @@ def main() -> int:
     except ValueError as error:
         parser.error(f"--engine {error}")
     if args.decode:
+        if len({size for size, _ in args.decode}) < len(args.decode):
+            parser.error("--decode: give each number of sequences once")
         times = replace(times, decode=tuple(sorted(args.decode)))
     if args.prefill_token is not None:
         times = replace(times, prefill_token=args.prefill_token)
@@ -112,18 +117,15 @@ def main() -> int:
     for prompts, size, gpus, collapse in itertools.product(args.prompts, args.group_size, args.gpus, args.collapse):
         if gpus % args.gpus_per_engine:
             parser.error(f"--gpus {gpus} must be a multiple of --gpus-per-engine {args.gpus_per_engine}")
-        try:
-            world = World(
-                prompts,
-                size,
-                collapse,
-                lengths(parser, args.lengths),
-                lengths(parser, args.hints),
-                args.rescue,
-                steady=args.steady,
-            )
-        except ValueError as error:
-            parser.error(str(error))
+        world = World(
+            prompts,
+            size,
+            collapse,
+            lengths(parser, args.lengths),
+            lengths(parser, args.hints),
+            args.rescue,
+            steady=args.steady,
+        )
         table(
             world,
             Machine(times, gpus // args.gpus_per_engine, args.slots),

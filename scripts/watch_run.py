@@ -15,14 +15,17 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
+from sage.support.arguments import at_least, positive
+from sage.support.files import why_no_file
 from sage.support.processes import end_group
 
 
@@ -31,10 +34,12 @@ def describe(step: int, steps: int | None, data: dict[str, float], seconds: floa
     parts = [f"step {step:4d}" + (f"/{steps}" if steps else ""), f"{seconds:5.1f} s"]
     if left is not None:
         parts.append(f"left {left / 60:4.1f} min")
-    if "sage/groups/accuracy" in data:
-        parts.append(f"train accuracy {data['sage/groups/accuracy']:.2f}")
-        parts.append(f"hinted {data['sage/hint_usage']:4.0%}")
-        parts.append(f"all-fail {data['sage/groups/all_fail_before']:.0f} -> {data['sage/groups/all_fail_after']:.0f}")
+    forms = {
+        "train accuracy {:.2f}": ("sage/groups/accuracy",),
+        "hinted {:4.0%}": ("sage/hint_usage",),
+        "all-fail {:.0f} -> {:.0f}": ("sage/groups/all_fail_before", "sage/groups/all_fail_after"),
+    }
+    parts += [form.format(*map(data.get, keys)) for form, keys in forms.items() if data.keys() >= set(keys)]
     kinds = {key.split("/")[1]: v for key, v in data.items() if key.startswith("val-core/") and "/mean@" in key}
     if kinds:
         parts.append("no-hint test " + " ".join(f"{kind} {value:.3f}" for kind, value in kinds.items()))
@@ -45,32 +50,31 @@ class Progress:
     """Prints the new lines of a metrics file."""
 
     def __init__(self, path: Path, steps: int) -> None:
-        self.path, self.steps, self.position = path, steps, 0
+        self.path, self.steps, self.lines, self.size = path, steps, 0, 0
         self.begin = self.last = time.time()
         self.first_step: tuple[int, float] | None = None
 
     def show_new(self) -> None:
-        if not self.path.exists():
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size == self.size:
             return
-        with open(self.path, encoding="utf-8") as file:
-            file.seek(self.position)
-            while (line := file.readline()).endswith("\n"):
-                self.position += len(line.encode())
-                self._show(json.loads(line))
+        from sage.report.tables.collect import logged
+
+        self.size = size
+        for step, data in islice(logged(self.path), self.lines, None):
+            self.lines += 1
+            self._show(step, data)
 
     def close(self) -> None:
         pass
 
-    def _show(self, record: dict[str, object]) -> None:
+    def _show(self, step: int, data: dict[str, float]) -> None:
         now = time.time()
-        step = int(str(record["step"]))
         if self.first_step is None:
             print(f"  started in {now - self.begin:.0f} s", flush=True)
             self.first_step = (step, now)
         first, since = self.first_step
         rate = (now - since) / max(1, step - first)
-        data = record["data"]
-        assert isinstance(data, dict)
         print("  " + describe(step, self.steps, data, now - self.last, rate * (self.steps - step)), flush=True)
         self.last = now
 
@@ -122,12 +126,34 @@ class Lines:
         pass
 
 
+class Shown:
+    """Shows what there is until a metrics file cannot be read: that is said, and ends the view alone."""
+
+    def __init__(self, inner: Progress | Screen | Lines) -> None:
+        self.inner, self.good = inner, True
+
+    def show_new(self) -> None:
+        try:
+            if self.good:
+                self.inner.show_new()
+        except (ValueError, OSError) as error:
+            self.good = False
+            self.inner.close()
+            print(f"{error}\nNothing more is shown.", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.good:
+            self.inner.close()
+
+
 def follow(folder: Path, steps: int | None) -> int:
     """Show a run that another process writes, until Ctrl-C."""
-    shown = Screen(folder, steps) if has_screen() else Lines(folder, steps)
+    shown = Shown(Screen(folder, steps) if has_screen() else Lines(folder, steps))
     try:
         while True:
             shown.show_new()
+            if not shown.good:
+                return 1
             time.sleep(1)
     except KeyboardInterrupt:
         return 0
@@ -138,9 +164,9 @@ def follow(folder: Path, steps: int | None) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--follow", type=Path, metavar="FOLDER", help="show the run of this folder")
-    parser.add_argument("--steps", type=int, help="steps of the whole run")
+    parser.add_argument("--steps", type=at_least(1), help="steps of the whole run")
     parser.add_argument("--log", type=Path)
-    parser.add_argument("--silence", type=float, default=1800.0, help="stop after this many seconds without output")
+    parser.add_argument("--silence", type=positive, default=1800.0, help="stop after this many seconds without output")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
@@ -152,12 +178,17 @@ def main() -> int:
         parser.error("needs --steps, --log and a command, or --follow FOLDER")
     if "VERL_FILE_LOGGER_PATH" not in os.environ:
         parser.error("set VERL_FILE_LOGGER_PATH to the metrics file that the command is to write")
+    if why := why_no_file(args.log):
+        parser.error(f"--log: {why}")
     metrics = Path(os.environ["VERL_FILE_LOGGER_PATH"])
-    progress = Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps)
+    progress = Shown(Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps))
+    if shutil.which(command[0]) is None:
+        parser.error(f"{command[0]}: there is no such command")
     parent, told = os.getppid(), []
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, lambda number, frame: told.append(number))
+    args.log.parent.mkdir(parents=True, exist_ok=True)
     with open(args.log, "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:

@@ -32,16 +32,13 @@ from sage.hints.sources import Reply
 from sage.hints.structure import BACKEND, AnswerFormat, json_schema
 from sage.hints.writer import HintRules
 from sage.method.records import HintFailure, Prompt
-from sage.support.arguments import at_least
+from sage.support.arguments import at_least, not_negative, part
 from sage.support.engine import (
     CPU_DEFAULTS,
     add_template_options,
-    at_least_one,
     engine_option,
     of_the_model,
-    temperature,
     template_options,
-    top_p,
 )
 from sage.support.model import ChatTemplate, find_model, identify
 
@@ -186,34 +183,35 @@ def main() -> int:
     parser.add_argument("--data", required=True, help="training file (Parquet)")
     parser.add_argument("--out", required=True, type=Path, help="JSONL file; an existing one is continued")
     parser.add_argument(
-        "--draws", type=at_least_one, default=1, help="hints for each prompt and level (paper: 1 and 10)"
+        "--draws", type=at_least(1), default=1, help="hints for each prompt and level (paper: 1 and 10)"
     )
-    parser.add_argument("--limit", type=at_least_one, help="only the first so many prompts")
+    parser.add_argument("--limit", type=at_least(1), help="only the first so many prompts")
     parser.add_argument("--prompts", default="math", help="math, or a YAML file of prompt texts")
     parser.add_argument("--max-level", type=int, choices=[1, 2, 3], default=3)
     parser.add_argument("--request", choices=["json", "level"], default="json")
     parser.add_argument("--free-text", action="store_true", help="do not force answers into the JSON format")
-    parser.add_argument("--temperature", type=temperature, default=1.0)
-    parser.add_argument("--top-p", type=top_p, default=1.0)
-    parser.add_argument("--max-tokens", type=at_least_one, default=1024)
+    parser.add_argument("--temperature", type=not_negative, default=1.0)
+    parser.add_argument("--top-p", type=part, default=1.0)
+    parser.add_argument("--max-tokens", type=at_least(1), default=1024)
     parser.add_argument(
         "--thinking-tokens", type=at_least(0), default=0, help="for reasoning before the answer, beyond --max-tokens"
     )
     add_template_options(parser)
     parser.add_argument(
-        "--retries", type=int, default=1, help="further requests for a prompt and draw, when a hint cannot be used"
+        "--retries",
+        type=at_least(0),
+        default=1,
+        help="further requests for a prompt and draw, when a hint cannot be used",
     )
     parser.add_argument("--leak", choices=["refuse", "redact"], default="refuse")
     parser.add_argument("--verifier", default="math", help="math, exact, or package.module:name")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--concurrency", type=at_least_one, default=256, help="prompts in flight")
+    parser.add_argument("--concurrency", type=at_least(1), default=256, help="prompts in flight")
     parser.add_argument("--engine", type=engine_option, action="append", default=[], metavar="KEY=VALUE",
                         help="argument of vLLM's engine, for instance tensor_parallel_size=4")  # fmt: skip
     args = parser.parse_args()
     if args.out.suffix != ".jsonl":
         parser.error("--out must end in .jsonl")
-    if args.retries < 0:
-        parser.error("--retries must not be negative")
     try:
         prompts = read_prompts(args.data, args.limit)
         templates = PromptTemplates.load(args.prompts)

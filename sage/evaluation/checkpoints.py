@@ -91,7 +91,7 @@ def find_checkpoints(run: Path) -> tuple[list[Checkpoint], list[str]]:
     if not run.is_dir():
         raise ValueError(f"{run} is not a folder, so it has no complete checkpoint global_step_*; correct the path")
     latest = run / LATEST_FILE
-    note = latest.read_text(encoding="utf-8").strip() if latest.is_file() else None
+    note = latest.read_text(encoding="utf-8", errors="replace").strip() if latest.is_file() else None
     if note is not None and not note.isdecimal():
         raise ValueError(f"{latest} must hold the number of the last step, not {note[:40]!r}; correct or delete it")
     last = None if note is None else int(note)
@@ -125,7 +125,8 @@ def merge(checkpoint: Checkpoint, target: Path) -> Path:
         return checkpoint.hugging_face
     identity = checkpoint.identity()
     note = target / MERGED_FROM
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == identity:
+    merged_from = json.dumps(identity) + "\n"
+    if note.is_file() and note.read_bytes() == merged_from.encode():
         return target
     partial = target.with_name(target.name + ".part")
     for folder in (partial, target):
@@ -136,7 +137,7 @@ def merge(checkpoint: Checkpoint, target: Path) -> Path:
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-25:])
         raise EngineError(f"{tail}\nverl's model merger failed on {checkpoint.path}/actor (status {done.returncode})")
-    (partial / MERGED_FROM).write_text(json.dumps(identity) + "\n", encoding="utf-8")
+    (partial / MERGED_FROM).write_text(merged_from, encoding="utf-8")
     os.replace(partial, target)
     return target
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from sage.grading.responses import find_boxes, without_thoughts
 from sage.grading.verifier import Verifier, load_verifier
 from sage.hints.prompts import Message
 from sage.hints.writer import request_seed
+from sage.support.documents import read_json
 from sage.support.files import write_json
 from sage.support.model import ChatTemplate
 
@@ -176,7 +176,7 @@ class Evaluation:
             scores[name] = score([[samples[p.problem_id, n] for n in numbers] for p in problems])
         path = self.folder / "summary.json"
         settings = {"samples": self.settings.samples, **noted_settings(self.folder / "settings.json")}
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        before = read_json(dict[str, Any], path, "delete it") if path.exists() else {}
         if before.get("settings") == settings:
             there = {path.stem for path in self.folder.glob("*.jsonl")}
             scores = {name: each for name, each in before["benchmarks"].items() if name in there} | scores

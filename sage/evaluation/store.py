@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sage.support.documents import cut_torn_line, parse, read_json, whole_lines
 from sage.support.files import write_json
 
+ADVICE = "so the line is no sample: delete it"
 TOO_LONG = "prompt_too_long"
 Key = tuple[str, int]
 """Problem id and number of the sample."""
@@ -59,8 +61,9 @@ class SampleFile:
         Raises:
             ValueError: another line is not a sample; the message names it.
         """
-        self._cut_torn_line()
-        return {sample.key: sample for _, sample in self._samples()}
+        found = {sample.key: sample for _, sample in self._samples()}
+        cut_torn_line(self.path, b'{"problem_id": ')
+        return found
 
     def append(self, sample: Sample) -> None:
         """Add a sample, so that it survives the end of this process."""
@@ -84,35 +87,27 @@ class SampleFile:
                 target.write(source.readline())
         os.replace(temporary, self.path)
 
-    def _cut_torn_line(self) -> None:
-        if not self.path.exists():
-            return
-        with open(self.path, "rb+") as file:
-            end = file.seek(0, os.SEEK_END)
-            keep = end
-            while keep:
-                start = max(0, keep - (1 << 16))
-                file.seek(start)
-                newline = file.read(keep - start).rfind(b"\n")
-                if newline >= 0:
-                    keep = start + newline + 1
-                    break
-                keep = start
-            if keep < end:
-                file.truncate(keep)
-
     def _samples(self) -> Iterator[tuple[int, Sample]]:
         if not self.path.exists():
             return
         offset = 0
-        with open(self.path, "rb") as file:
-            for number, line in enumerate(file):
-                try:
-                    sample = Sample(**json.loads(line))
-                except (ValueError, TypeError) as error:
-                    raise ValueError(f"{self.path}, line {number + 1}: not a sample; delete the line") from error
-                yield offset, replace(sample, response=None)
-                offset += len(line)
+        for where, line in whole_lines(self.path, ADVICE):
+            sample: Sample = parse(Sample, line, where, ADVICE)
+            yield offset, replace(sample, response=None)
+            offset += len(line)
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """What `check_settings` writes."""
+
+    settings: dict[str, Any]
+    benchmarks: dict[str, str]
+
+
+def _read_note(path: Path) -> _Noted:
+    note: _Noted = read_json(_Noted, path, "use another --out or --name, or delete that folder")
+    return note
 
 
 def noted_settings(path: Path) -> dict[str, Any]:
@@ -124,8 +119,7 @@ def noted_settings(path: Path) -> dict[str, Any]:
             f"{path} is missing, so how the samples beside it were drawn is not known; use another --out or --name, or "
             "delete that folder"
         )
-    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["settings"]
-    return settings
+    return _read_note(path).settings
 
 
 def check_settings(path: Path, settings: dict[str, Any], benchmarks: dict[str, str]) -> None:
@@ -140,7 +134,7 @@ def check_settings(path: Path, settings: dict[str, Any], benchmarks: dict[str, s
         ValueError: a setting or a benchmark has changed; the message names it and both values.
     """
     before = noted_settings(path)
-    digests = json.loads(path.read_text(encoding="utf-8"))["benchmarks"] if before else {}
+    digests = _read_note(path).benchmarks if before else {}
     changes = [
         f"{key} was {old.get(key)!r} and is {value!r} now"
         for old, new in ((before or settings, settings), (benchmarks | digests, benchmarks))

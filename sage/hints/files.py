@@ -10,18 +10,29 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from sage.grading.verifier import Verifier
-from sage.hints.hint_file import json_object
 from sage.hints.sources import Reply
 from sage.hints.writer import HintRules, HintWriter, request_seed
 from sage.method.records import HintFailure, Prompt
+from sage.support.documents import cut_torn_line, parse, read_json, whole_lines
 from sage.support.files import write_json
 
 AskAny = Callable[[Prompt, int | None, int], Awaitable[Reply | HintFailure]]
 """``await ask(prompt, level, seed)``: one hint request; level None asks for all levels as JSON."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What the lines of both files have."""
+
+    prompt_id: str
+    level: int
+    draw: int
+    failure: str | None = None
 
 
 def failures_path(path: Path) -> Path:
@@ -34,7 +45,7 @@ def noted_settings(path: Path) -> dict[str, Any]:
     note = path.with_name(path.name + ".settings.json")
     settings: dict[str, Any] = {}
     if path.exists() and note.exists():
-        settings = json_object(note.read_bytes(), str(note))
+        settings = read_json(dict[str, Any], note, "use another file, or delete both")
     return settings
 
 
@@ -58,26 +69,19 @@ def already_done(path: Path) -> set[tuple[str, int, int]]:
     """(prompt id, level, draw) of every hint and failure on file; a line cut off by an interruption is dropped.
 
     Raises:
-        ValueError: another line is damaged; names file and line.
+        ValueError: another line is damaged, or the file is another one; names file and line.
     """
     done = set()
+    advice = "take the line out, or use another file"
     for file in (path, failures_path(path)):
         if not file.exists():
             continue
-        data = file.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            file.write_bytes(whole)
-        for number, line in enumerate(whole.splitlines(), 1):  # of bytes: hints may hold line ends such as U+2028
-            if not line.strip():
-                continue
-            row = json_object(line, f"{file}, line {number}")
-            if missing := {"prompt_id", "level", "draw"} - row.keys():
-                raise ValueError(
-                    f"{file}, line {number}: {min(missing)!r} is missing; take the line out, or use another file"
-                )
-            if row.get("failure") != HintFailure.ENDPOINT.value:
-                done.add((row["prompt_id"], row["level"], row["draw"]))
+        for where, line in whole_lines(file, advice):
+            if line.strip():
+                row: _Row = parse(_Row, line, where, advice)
+                if row.failure != HintFailure.ENDPOINT.value:
+                    done.add((row.prompt_id, row.level, row.draw))
+        cut_torn_line(file, b'{"prompt_id": ')
     return done
 
 

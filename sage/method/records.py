@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Annotated
+
+from annotated_types import Ge, Le, MinLen
+
+from sage.support.documents import parse
+
+Level = Annotated[int, Ge(0), Le(3)]
+"""Of a hint; 0 is none."""
 
 
 class _Name(str, Enum):
@@ -202,8 +209,8 @@ class Rollout:
 class Group:
     """G rollouts of one prompt on one context."""
 
-    level: int
-    rollouts: tuple[Rollout, ...]
+    level: Level
+    rollouts: Annotated[tuple[Rollout, ...], MinLen(1)]
     hint: str | None = None
     seconds: float = 0.0
 
@@ -240,7 +247,7 @@ class Group:
 class HintRequest:
     """One request to a hint writer."""
 
-    level: int
+    level: Level
     outcome: RequestOutcome
     tokens: int
     seconds: float
@@ -295,7 +302,11 @@ class Visit:
     decision's level."""
 
     def __post_init__(self) -> None:
+        if not self.rows and all(group.level != self.decision.level for group in self.groups):
+            raise ValueError(f"no group has the level of the decision, {self.decision.level}")
         object.__setattr__(self, "rows", self.rows or whole_group(self.groups, self.decision.level))
+        if not all(0 <= n < len(self.groups) and 0 <= i < len(self.groups[n].rollouts) for n, i in self.rows):
+            raise ValueError("rows names rollouts that are not there")
 
     def age(self, step: int) -> int:
         """Steps between dispatch and training; 0 where the dispatch is not known."""
@@ -333,25 +344,13 @@ class Visit:
 
     @classmethod
     def from_json(cls, text: str) -> Visit:
-        """Inverse of `to_json`; other keys of the line, such as the step, are ignored."""
-        data: dict[str, Any] = json.loads(text)
-        decision = data["decision"]
-        return cls(
-            prompt_id=data["prompt_id"],
-            plan=tuple(data["plan"]),
-            groups=tuple(
-                Group(**{**g, "rollouts": tuple(Rollout(**r) for r in g["rollouts"])}) for g in data["groups"]
-            ),
-            decision=Decision(Action(decision["action"]), Reason(decision["reason"]), decision["level"]),
-            requests=tuple(HintRequest(**{**r, "outcome": RequestOutcome(r["outcome"])}) for r in data["requests"]),
-            failures=tuple(HintFailure(f) for f in data["failures"]),
-            dispatched=data.get("dispatched"),
-            begun_early=data.get("begun_early", 0),
-            abandoned_tokens=data.get("abandoned_tokens", 0),
-            aborted_rollouts=data.get("aborted_rollouts", 0),
-            seconds=data.get("seconds", 0.0),
-            rows=tuple((number, i) for number, i in data.get("rows", ())),
-        )
+        """Inverse of `to_json`; other keys of the line, such as the step, are ignored.
+
+        Raises:
+            ValueError: it is no visit.
+        """
+        visit: Visit = parse(cls, text.encode(), "a visit", "it was written by other code")
+        return visit
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from sage.method.records import Visit
+from sage.support.documents import parse, whole_lines
+
+ADVICE = "so the line is no visit: restore or remove it"
 
 
 class Entry(NamedTuple):
@@ -21,6 +24,14 @@ class Entry(NamedTuple):
     """Training step at whose end the visit was remembered."""
     uid: str
     visit: Visit
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a line says beside the visit."""
+
+    step: int
+    uid: str
 
 
 SCHEMA = pa.schema(
@@ -53,17 +64,9 @@ def read_history(path: str | Path) -> Iterator[Entry]:
     Raises:
         ValueError: there is no such file, or a line is no visit; names file and line.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; the history is sage_history.jsonl in a run's folder")
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith("\n"):
-                return
-            try:
-                head = json.loads(line)
-                yield Entry(int(head["step"]), str(head["uid"]), Visit.from_json(line))
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}:{number}: no visit ({error!r}); restore or remove the line") from None
+    for where, line in whole_lines(Path(path), "the history is sage_history.jsonl in a run's folder"):
+        place = parse(_Place, line, where, ADVICE)
+        yield Entry(place.step, place.uid, parse(Visit, line, where, ADVICE))
 
 
 def history_table(path: str | Path) -> pa.Table:

@@ -7,18 +7,18 @@ a record of the embedded world.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from sage.data.training import records
 from sage.method.state import HISTORY_FILE, SETUP_FILE
 from sage.report.tables.cells import label
-from sage.report.tables.collect import Run, read_folder, read_json, read_record
+from sage.report.tables.collect import Run, load_record, read_folder, read_record
+from sage.support.documents import parse, read_json, whole_lines
+from sage.support.rows import open_parquet
 
 MODEL = "these runs"
 CHECKPOINTS = "checkpoints"
@@ -53,6 +53,14 @@ class Setup:
     versions: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     """What is not known, and why."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What `SETUP_FILE` must have."""
+
+    config: dict[str, Any]
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ def find_sources(arguments: Iterable[str]) -> list[Source]:
             method, seed = name_of(run)
             if name:
                 method, _, number = name.partition(":")
-                if number and not number.isdigit():
+                if number and not number.isdecimal():
                     raise ValueError(f"{argument}: seed {number!r} is no number; write METHOD:SEED=PATH")
                 seed = int(number) if number else None
             if same := [s for s in found if (s.method, s.seed) == (method, seed)]:
@@ -141,7 +149,7 @@ def read_metrics(source: Source) -> Run:
 def tokens(source: Source, run: Run) -> float | None:
     """Generated tokens of all kinds over the whole run."""
     if source.path.suffix == ".json":
-        return read_json(source.path).get("tokens", {}).get("total")
+        return load_record(source.path).get("tokens", {}).get("total")
     curves = [curve for name, curve in run.curves.items() if name.startswith("sage/tokens/")]
     return sum(sum(curve.values()) for curve in curves) if curves else None
 
@@ -153,16 +161,14 @@ def read_setup(source: Source) -> Setup:
         ValueError: the file is damaged.
     """
     if source.path.suffix == ".json":
-        record = read_json(source.path)
+        record = load_record(source.path)
         keep = ("overrides", "series", "commit", "cores", "cpu", "python")
         return Setup({k: record[k] for k in keep if k in record}, record.get("versions", {}))
     path = source.state / SETUP_FILE
     if not path.exists():
         return Setup(missing=(f"configuration and versions: no {SETUP_FILE} in the folder",))
-    found = read_json(path)
-    if not isinstance(found, dict) or not {"config", "versions"} <= found.keys():
-        raise ValueError(f"{path}: want config and versions, as recipe.sage.main_sage writes them; remove the file")
-    return Setup(found["config"], found["versions"])
+    kept: _Kept = read_json(_Kept, path, "recipe.sage.main_sage writes config and versions: remove the file")
+    return Setup(kept.config, kept.versions)
 
 
 def setting(config: Mapping[str, Any], *keys: str) -> Any:
@@ -176,22 +182,39 @@ def setting(config: Mapping[str, Any], *keys: str) -> Any:
 def training_files(setup: Setup) -> list[Path]:
     """The training files of the configuration that are there now."""
     files = setting(setup.config, "data", "train_files")
-    names = [files] if isinstance(files, str) else list(files or [])
-    return [Path(name) for name in names if Path(name).is_file()]
+    names = files if isinstance(files, list) else [files]
+    return [Path(name) for name in names if isinstance(name, str) and Path(name).is_file()]
 
 
 def read_problems(path: Path) -> dict[str, Problem]:
     """Problem and answer by prompt id, from a training file (docs/data-format.md).
 
     Raises:
-        ValueError: a column is missing.
+        ValueError: it is none.
     """
     columns = ["prompt_id", "problem", "reward_model"]
-    names = pq.read_schema(path).names
+    advice = "give the run's training file with --data"
+    names = open_parquet(path).schema_arrow.names
     if lacking := [c for c in columns if c not in names]:
-        raise ValueError(f"{path}: no column {', '.join(lacking)}; give the run's training file with --data")
-    rows = pq.read_table(path, columns=columns).to_pylist()
-    return {r["prompt_id"]: Problem(r["problem"] or "", str(r["reward_model"]["ground_truth"])) for r in rows}
+        raise ValueError(f"{path}: no column {', '.join(lacking)}; {advice}")
+    found = {}
+    for number, row in enumerate(records(str(path), columns)):
+        prompt_id, problem, reward = (row[column] for column in columns)
+        if not isinstance(prompt_id, str) or not isinstance(problem, str) or not isinstance(reward, dict):
+            raise ValueError(f"{path}, row {number}: {', '.join(columns)} are not as in a training file; {advice}")
+        found[prompt_id] = Problem(problem, str(reward.get("ground_truth")))
+    return found
+
+
+@dataclass(frozen=True)
+class _Dumped:
+    """A line of verl's dump, as far as it is read."""
+
+    uid: str
+    """``<uid>_<rollout>_<output>``"""
+    input: str
+    output: str
+    score: float
 
 
 @dataclass(frozen=True)
@@ -212,14 +235,7 @@ def read_dumps(folder: Path, uids: set[str]) -> Iterator[Trained]:
         ValueError: a line is not what verl dumps; names file and line.
     """
     for path in sorted(folder.glob("*.jsonl"), key=lambda p: (len(p.stem), p.stem)):
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith("\n"):
-                    break
-                try:
-                    row = json.loads(line)
-                    uid = str(row["uid"]).split("_")[0]  # <uid>_<rollout>_<output>
-                    if uid in uids:
-                        yield Trained(uid, str(row["input"]), str(row["output"]), float(row["score"]))
-                except (ValueError, KeyError, TypeError) as error:
-                    raise ValueError(f"{path}:{number}: no dumped rollout ({error!r})") from None
+        for where, line in whole_lines(path, "remove it"):
+            row: _Dumped = parse(_Dumped, line, where, "so the line is no rollout that verl dumped: remove it")
+            if (uid := row.uid.split("_")[0]) in uids:
+                yield Trained(uid, row.input, row.output, row.score)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -29,34 +27,6 @@ def engine_option(text: str) -> tuple[str, Any]:
     if not key or not mark:
         raise argparse.ArgumentTypeError(f"{text!r} must be KEY=VALUE, an argument of vLLM's engine")
     return key, _read(value)
-
-
-def at_least_one(text: str) -> int:
-    """A count, for argparse."""
-    number = int(text) if re.fullmatch(r"\+?\d{1,15}", text) else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
-    return number
-
-
-def temperature(text: str) -> float:
-    """A temperature of sampling, for argparse."""
-    return _within(text, "at least 0 and finite", lambda value: 0 <= value < math.inf)
-
-
-def top_p(text: str) -> float:
-    """The share of the probability from which to sample, for argparse."""
-    return _within(text, "above 0 and at most 1", lambda value: 0 < value <= 1)
-
-
-def _within(text: str, what: str, good: Callable[[float], bool]) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not good(value):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number {what}")
-    return value
 
 
 def of_the_model(engine: Mapping[str, Any]) -> dict[str, Any]:

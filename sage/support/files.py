@@ -10,10 +10,23 @@ from typing import Any
 
 def write_json(path: Path, data: Any) -> None:
     """Write a file as a whole or not at all."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all. Halves of characters are escaped, as JSON does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(temporary, path)
+
+
+def why_no_file(path: Path) -> str | None:
+    """Why a file cannot be written; None where it can be. Makes nothing."""
+    if path.is_dir():
+        return f"{path} is a folder: name a file in it"
+    why = why_no_folder(path.parent)
+    return why and f"{path} cannot be written, for {path.parent} is no folder: {why}"
 
 
 def why_no_folder(path: Path) -> str | None:

@@ -92,6 +92,34 @@ def test_an_interrupted_evaluation_ends_with_the_same_files(tmp_path, engine):
     assert files(tmp_path / "whole") == files(tmp_path / "cut")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"problem": "of somebody else"}', "the last line has no end and is none of this program"),
+        ("[]\n", r"mine\.jsonl, line 1: \[\] should be an object; so the line is no sample: delete it"),
+        ('{"problem_id": 3}\n', "problem_id=3 should be a valid string"),
+    ],
+)
+def test_a_file_of_somebody_else_is_refused_and_stays_as_it_is(tmp_path, text, message):
+    finished(tmp_path)
+    (tmp_path / "mine.jsonl").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Evaluation(tmp_path, BENCHMARKS, SETTINGS).missing()
+    assert (tmp_path / "mine.jsonl").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["settings.json", "summary.json"])
+@pytest.mark.parametrize("text", ["3", "{", '{"settings": 3}'])
+def test_a_damaged_note_is_named(tmp_path, name, text):
+    finished(tmp_path)
+    (tmp_path / name).write_text(text)
+    if (name, text) == ("summary.json", '{"settings": 3}'):
+        finished(tmp_path)  # of other settings, and written anew
+        return
+    with pytest.raises(ValueError, match=name):
+        finished(tmp_path)
+
+
 def test_each_sample_is_drawn_graded_and_stored_once(tmp_path):
     evaluation = finished(tmp_path)
     assert not any(evaluation.missing().values())

@@ -288,6 +288,26 @@ def test_hints_with_line_ends_of_text_are_read_as_they_were_written(tmp_path):
     assert HintFile.load(tmp_path / "h.jsonl", 3).draw("p0", 1, 0).text == line["hint"]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"problem": "of somebody else"}', "the last line has no end and is none of this program"),
+        ('{"prompt_id": "p0", "level": 1, "draw": 0}\n[1, 2', "line 2: not JSON"),
+        (
+            '{"prompt_id": ["p0"], "level": 1, "draw": 0}\n',
+            r"hints\.jsonl, line 1: prompt_id=\['p0'\] should be a valid string",
+        ),
+        ('{"prompt_id": "p0", "level": "1", "draw": 0}\n', "level='1' should be a valid integer"),
+        ('{"prompt_id": "p0", "level": 1}\n', "'draw' is missing; take the line out, or use another file"),
+    ],
+)
+def test_another_file_is_refused_and_stays_as_it_is(tmp_path, text, message):
+    (tmp_path / "hints.jsonl").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        already_done(tmp_path / "hints.jsonl")
+    assert (tmp_path / "hints.jsonl").read_text() == text
+
+
 def test_failures_of_an_endpoint_on_file_do_not_count_as_done(tmp_path):
     lines = [
         {"prompt_id": "p0", "level": level, "draw": 0, "failure": failure}

@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import json
 import random
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -237,13 +239,58 @@ def test_a_simulation_that_is_stuck_says_so():
     loop.close()
 
 
-@pytest.mark.parametrize("content", [None, "{}", "no json"])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"3", b"[]", b"no json", b"\xff\xfe{", "folder"])
 def test_a_file_that_is_no_measurement_is_named(tmp_path, content):
     path = tmp_path / "measured.json"
-    if content is not None:
-        path.write_text(content)
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
     with pytest.raises(ValueError, match=r"measured\.json"):
         Measured.load(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("records",), [], "records=.* should have at least 1 item"),
+        (("records", 0, "step_times", "decode"), [], "decode=.* should have at least 1 item"),
+        (("records", 0, "step_times", "prefill_token"), -1, "prefill_token=-1 should be greater than or equal to 0"),
+        (("records", 0, "collapse"), "x", "collapse='x' should be a valid number"),
+        (("setting", "slots"), 0, "slots=0 should be greater than or equal to 1"),
+        (("setting", "world", "lengths"), 3, "lengths=3 should be an object"),
+        (("setting", "world", "rescue"), 2, r"must lie in \[0, 1\]"),
+    ],
+)
+def test_a_measurement_of_wrong_types_is_named(tmp_path, place, value, message):
+    data = inner = json.loads(Path(RECORDED).read_text())
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    (tmp_path / "measured.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=rf"measured\.json: .*{message}"):
+        Measured.load(tmp_path / "measured.json")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--slots 0", "--gpus 0", "--gpus-per-engine 0", "--prompts 0", "--group-size 0", "--seeds 0", "--visits -1",
+        "--collapse nan", "--rescue 2", "--steady -0.5", "--patience 2", "--rest nan", "--prefill-token inf",
+        "--lengths nan 1 2", "--lengths 20 0.5 inf", "--lengths 20 1e6 40", "--decode 1:-1", "--decode 1:1 1:2",
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(options):
+    script = Path(__file__).parents[2] / "scripts/simulate.py"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("sys.argv", ["simulate.py", *options.split()])
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 2
+
+
+def test_step_times_that_fall_never_become_negative():
+    assert StepTimes(((10, 0.1), (20, 0.01)), 0.0).step(100) == 0.01
+    assert StepTimes(((10, 0.01), (20, 1.0)), 0.0).step(1) == 0.01
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

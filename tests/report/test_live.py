@@ -35,8 +35,12 @@ def test_sparklines_show_the_course():
     assert len(long) == 40 and list(long) == sorted(long)
 
 
-def test_what_verl_logs_as_null_is_left_out():
-    steps = {1: {"actor/grad_norm": 0.5, "val-core/easy/acc/mean@1": 0.25}, 2: {"actor/grad_norm": None}}
+def test_what_verl_logs_as_null_is_left_out(tmp_path):
+    logged = [{"actor/grad_norm": 0.5, "val-core/easy/acc/mean@1": 0.25}, {"actor/grad_norm": None, "sage/prompts": 1}]
+    lines = [json.dumps({"step": step, "data": data}) + "\n" for step, data in enumerate(logged, start=1)]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines))
+    steps = read_metrics(tmp_path)
+    assert steps[2] == {"sage/prompts": 1}
     assert re.search(r"gradient norm +0\.5 ", drawn(view("x", steps, None)))
 
 
@@ -99,6 +103,8 @@ def test_arguments_are_checked(tmp_path):
         (["--follow", str(tmp_path / "no")], "no such folder"),
         (["--follow", str(tmp_path), "--", "true"], "takes no command"),
         (["--steps", "3", "--", "true"], "needs --steps, --log and a command"),
+        (["--steps", "0"], "'0' must be a whole number of at least 1"),
+        (["--silence", "nan"], "'nan' must be a number above 0"),
     ):
         result = subprocess.run([*WATCH, *arguments], capture_output=True, text=True, timeout=60)
         assert result.returncode == 2 and text in result.stderr
@@ -108,9 +114,27 @@ def test_arguments_are_checked(tmp_path):
     assert result.returncode == 2 and "set VERL_FILE_LOGGER_PATH to the metrics file" in result.stderr
 
 
+def test_a_log_or_a_command_that_is_not_there_is_named(tmp_path):
+    environment = os.environ | {"VERL_FILE_LOGGER_PATH": str(tmp_path / "metrics.jsonl")}
+    for log, command, text in (
+        (tmp_path, "true", "is a folder: name a file in it"),
+        (tmp_path / "log", "no-such-command", "no-such-command: there is no such command"),
+    ):
+        arguments = ["--steps", "3", "--log", str(log), "--", command]
+        result = subprocess.run([*WATCH, *arguments], capture_output=True, text=True, timeout=60, env=environment)
+        assert result.returncode == 2 and text in result.stderr.splitlines()[-1]
+
+
+def test_a_view_of_damaged_metrics_ends_in_a_sentence(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "data": {"sage/groups/accuracy": 0.5}}\n[1]\n')
+    result = subprocess.run([*WATCH, "--follow", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "metrics.jsonl, line 2: [1] should be an object" in result.stderr
+
+
 @pytest.mark.parametrize("how", ["hangup", "nohup", "damaged metrics"])
 def test_a_command_does_not_outlive_its_watcher(tmp_path, how):
-    """A closed terminal ends it, unless nohup says otherwise; so does an error of the watcher's own."""
+    """A closed terminal ends it, unless nohup says otherwise; metrics that cannot be read end nothing but the view."""
     metrics, pid = tmp_path / "metrics.jsonl", tmp_path / "pid"
     command = [*WATCH, "--steps", "3", "--log", str(tmp_path / "log"), "--"]
     command += ["bash", "-c", f"echo $$ >{pid}.new; mv {pid}.new {pid}; exec sleep 60"]
@@ -126,14 +150,14 @@ def test_a_command_does_not_outlive_its_watcher(tmp_path, how):
             time.sleep(0.1)
         child = int(pid.read_text())
         if how == "damaged metrics":
-            metrics.write_text("nonsense\n")
-        else:
-            process.send_signal(signal.SIGHUP)
-            if how == "nohup":
-                time.sleep(2)
-                assert process.poll() is None
-                process.terminate()
-        assert process.wait(20) == (1 if how == "damaged metrics" else 130)
+            metrics.write_text('{"step": 1, "data": {}}\nnonsense\n')
+            assert "metrics.jsonl, line 2: not JSON" in read_until(process.stdout.fileno(), "Nothing more is shown")
+        process.send_signal(signal.SIGHUP)
+        if how == "nohup":
+            time.sleep(2)
+            assert process.poll() is None
+            process.terminate()
+        assert process.wait(20) == 130
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
     finally:

@@ -21,7 +21,7 @@ from sage.report.hints import unused_answers
 from sage.report.history import Entry, read_history
 from sage.report.page import unused_card
 from sage.report.prompts import LONG_HINT, prompt_data
-from sage.report.runs import Problem, Source, find_sources, read_dumps, read_setup
+from sage.report.runs import Problem, Setup, Source, find_sources, read_dumps, read_setup, training_files
 from sage.report.svg import thin, ticks
 
 ROOT = Path(__file__).parents[2]
@@ -168,7 +168,7 @@ def test_rollouts_join_by_uid(tmp_path):
     assert visit["c"] == ["q3"] and visit["o"] == [[0, 1.0, f"text 3 {k}"] for k in range(8)]
     assert "o" not in prompts["set/p5"]["v"][0] and found.notes == ["18 visits have no dumped rollouts in rollouts/."]
     (dumps / "2.jsonl").write_text('{"output": "x"}\n')
-    with pytest.raises(ValueError, match=r"2\.jsonl:1: no dumped rollout"):
+    with pytest.raises(ValueError, match=r"2\.jsonl, line 1: .*so the line is no rollout"):
         list(read_dumps(dumps, {"uid-3"}))
 
 
@@ -212,8 +212,103 @@ def test_bad_input_is_named(tmp_path, capsys):
         file.write('{"step": 2}\n')
     with pytest.raises(SystemExit):
         report(run, "--out", tmp_path / "x.html")
-    assert "sage_history.jsonl:11: no visit" in capsys.readouterr().err
+    assert "sage_history.jsonl, line 11: 'uid' is missing; so the line is no visit" in capsys.readouterr().err
     assert not (tmp_path / "x.html").exists()
+
+
+DAMAGED = {
+    "sage_history.jsonl": [
+        ("[]", "should be an object"),
+        ('{"step": 1, "uid": "u"}', "'prompt_id' is missing"),
+        ('{"step": "x"}', "step='x' should be a valid integer"),
+        (b"\x80\xff", "not JSON"),
+        ({"prompt_id": None}, "prompt_id=None should be a valid string"),
+        ({"groups": 3}, "groups=3 should be a valid array"),
+        ({"groups": []}, "rows names rollouts that are not there"),
+        ({"plan": ["a"]}, "plan.0='a' should be a valid integer"),
+        ({"rows": [[0, 99]]}, "rows names rollouts that are not there"),
+        ({"decision": {"action": "accept", "reason": "solved", "level": 9}, "rows": []}, "no group has the level"),
+    ],
+    "metrics.jsonl": [
+        ("nonsense", "not JSON"),
+        ("\n", "not JSON"),
+        (b"\x80\xff", "not JSON"),
+        (b"\x1f\x8b\x08rest", "line 1: not JSON"),
+        ('{"step": 1}', "'data' is missing"),
+        ('{"step": "x", "data": {}}', "step='x' should be a valid integer"),
+        ('{"step": 1, "data": 3}', "data=3 should be an object"),
+    ],
+    "sage_setup.json": [
+        ("3", "3 should be an object"),
+        ('{"config": null, "versions": {}}', "config=None should be"),
+        ('{"config": {}, "versions": true}', "versions=True should be"),
+    ],
+    "rollouts/1.jsonl": [
+        ("garbage", "not JSON"),
+        ('{"uid": "u"}', "'input' is missing"),
+        ('{"uid": "u", "input": "", "output": "", "score": "high"}', "score='high' should be a valid number"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [(n, *case) for n, cases in DAMAGED.items() for case in cases])
+def test_whatever_is_wrong_with_a_file_of_a_run_is_one_sentence(tmp_path, capsys, name, text, message):
+    run = write_run(tmp_path / "run", prompts=4, steps=1, batch=2)
+    if isinstance(text, dict):
+        text = json.dumps(json.loads((run / name).read_text().splitlines()[0]) | text)
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_bytes((text if isinstance(text, bytes) else text.encode()) + b"\n")
+    with pytest.raises(SystemExit) as ended:
+        report(run, "--data", write_data(tmp_path / "train.parquet", 4), "--out", tmp_path / "x.html")
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert ended.value.code == 2 and str(run / name) in error and message in error, error
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path, capsys):
+    run = write_run(tmp_path / "run", steps=1)
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").mkdir()
+    with pytest.raises(SystemExit):
+        report(run, "--out", tmp_path / "x.html")
+    assert "metrics.jsonl: Is a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("files", [None, True, 3, [1], {"a": 1}, ["nowhere.parquet"]])
+def test_training_files_that_are_none_are_left_out(files):
+    assert training_files(Setup({"data": {"train_files": files}})) == []
+
+
+def test_a_number_that_was_not_finite_has_no_point(tmp_path):
+    run = write_run(tmp_path / "run", prompts=4, steps=3, batch=2)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for name in ("sage/groups/accuracy", "sage/prompts/level_1", "sage/tokens/hint", "timing_s/gen"):
+        lines[1]["data"][name] = None
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert report(run, "--out", tmp_path / "x.html", "--png", tmp_path / "png") == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"prompt_id": [1]}, {"problem": 3}, {"reward_model": None}, {"reward_model": "1234"}]
+)
+def test_a_training_file_of_wrong_types_is_named(tmp_path, capsys, change):
+    row = {"prompt_id": "set/p0", "problem": "a", "reward_model": {"ground_truth": "1"}} | change
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "train.parquet")
+    with pytest.raises(SystemExit):
+        report(write_run(tmp_path / "run", steps=1), "--data", tmp_path / "train.parquet", "--out", tmp_path / "x.html")
+    assert "train.parquet, row 0: prompt_id, problem, reward_model are not as in" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_is_said_first(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    for arguments, message in (
+        (("--out", tmp_path), "--out: .* is a folder"),
+        (("--out", tmp_path / "file/x.html"), "--out: .* cannot be written, .* a file has that name"),
+        (("--out", tmp_path / "x.html", "--png", tmp_path / "file"), "--png: a file has that name"),
+    ):
+        with pytest.raises(SystemExit):
+            report(tmp_path / "no_run", *arguments)
+        assert re.search(message, capsys.readouterr().err)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_verifier_that_a_run_folder_names_is_not_imported(tmp_path, capsys):
@@ -244,7 +339,7 @@ def test_a_setup_that_is_missing_or_damaged_is_named(tmp_path):
     source = Source("sage", None, tmp_path)
     assert "no sage_setup.json" in read_setup(source).missing[0]
     (tmp_path / "sage_setup.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"sage_setup\.json: want config and versions"):
+    with pytest.raises(ValueError, match=r"sage_setup\.json: \[\] should be an object; .* config and versions"):
         read_setup(source)
 
 

@@ -3,6 +3,9 @@
 import csv
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -186,11 +189,11 @@ def test_validation_before_training_is_the_base_model_and_not_the_result(tmp_pat
             '{"benchmarks": {"aime24": {"avg": 23.9, "problems": 30, "samples": 16}}}',
             "aime24 is 23.9, expected a fraction",
         ),
-        ("eval/a/summary.json", '{"aime24": 0.2}', "summary.json: expected"),
+        ("eval/a/summary.json", '{"aime24": 0.2}', "summary.json: 'benchmarks' is missing"),
         ("eval/a/summary.json", "{", "summary.json: not JSON"),
         ("eval/best.json", '{"checkpoint": "b"}', "names checkpoint 'b'"),
-        ("metrics.jsonl", '{"step": 1, "data": {}}\nnonsense\n', "metrics.jsonl:2: expected"),
-        ("seed0.json", '{"seed": 0, "method": "sage"}', "seed0.json: no key 'final'"),
+        ("metrics.jsonl", '{"step": 1, "data": {}}\nnonsense\n', "metrics.jsonl, line 2: not JSON"),
+        ("seed0.json", '{"seed": 0, "method": "sage"}', "seed0.json: 'final' is missing"),
         ("seed0.json", '{"seed": 1, "method": "sage", "final": {}}', "holds sage, seed 1"),
     ],
 )
@@ -199,6 +202,47 @@ def test_damaged_files_are_named(tmp_path, path, text, message):
     file.parent.mkdir(parents=True)
     file.write_text(text)
     with pytest.raises(ValueError, match=re.escape(message)):
+        read_results(tmp_path)
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_tables_that_cannot_be_written_are_said_first(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    command = [sys.executable, ROOT / "scripts/make_tables.py", "--results", tmp_path, "--out", tmp_path / "file"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert result.returncode == 2 and "a file has that name" in result.stderr.splitlines()[-1]
+
+
+RECORD = {"method": "sage", "seed": 0, "final": {"easy": 0.5}, "steps": 4}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"base": None}, "base=None should be an object"),
+        ({"never_solved": "x"}, "never_solved='x' should be a valid number"),
+        ({"wall_seconds": []}, r"wall_seconds=\[\] should be a valid number"),
+        ({"steps": "4"}, "steps='4' should be a valid integer"),
+        ({"curves": {"a": 1}}, "curves.a=1 should be a valid array"),
+        ({"curves": {"a": [float("nan")]}}, "curves.a.0=nan should be a finite number"),
+        ({"tokens": {}}, "tokens={} lacks 'total'"),
+    ],
+)
+def test_a_record_of_wrong_types_is_named(tmp_path, change, message):
+    file = tmp_path / "m/sage/seed0.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(RECORD | change))
+    with pytest.raises(ValueError, match=rf"seed0\.json: {message}"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "seed0.json", "eval/best.json", "eval/../wall_seconds"])
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path, name):
+    (tmp_path / "m/sage/eval").mkdir(parents=True)
+    (tmp_path / "m/sage" / name).mkdir()
+    with pytest.raises(ValueError, match=name.rpartition("/")[2]):
         read_results(tmp_path)
 
 

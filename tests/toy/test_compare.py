@@ -56,6 +56,27 @@ def test_records_of_before_a_kind_of_token_was_counted_have_none_of_it(tmp_path)
     assert row["tokens"]["abandoned"] == 5 and row["tokens"]["total"] == 5000
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"final": {"easy": 1, "medium": 0}}, "'final.hard' is missing"),
+        ({"series": None}, "series=None should be a valid string"),
+        ({"tokens": None}, "tokens=None should be an object"),
+        ({"wall_seconds": "x"}, "wall_seconds='x' should be a valid number"),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path, change, message):
+    store.save(tmp_path, record("grpo", 0, 0.0, 100) | change)
+    with pytest.raises(ValueError, match=rf"grpo/seed0\.json: {message}"):
+        store.load(tmp_path, METHODS)
+
+
+def test_runs_without_tokens_are_compared_all_the_same(results, tmp_path):
+    for method in ("grpo", "sage"):
+        store.save(tmp_path, {k: v for k, v in record(method, 0, 0.1, 100).items() if k != "tokens"})
+    assert table(compare(store.load(tmp_path, METHODS)))
+
+
 def test_the_table_has_means_with_intervals_and_says_what_is_missing(results):
     scores, costs = scores_table(compare(results)), costs_table(compare(results))
     assert "0.250 ±0.635" in scores, "t = 12.71 with two seeds: 12.71 * 0.0707 / sqrt(2)"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sage.data.preparation.parts import write_text
 from sage.data.preparation.rows import Reason
+from sage.support.files import write_text
 
 PACKAGES = ("pyarrow", "datasets", "transformers", "math-verify", "sympy")
 

@@ -17,19 +17,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sage.data.preparation.rows import SCHEMA, Dropped
+from sage.support.documents import read_json
+from sage.support.files import write_text
 
 
 @dataclass(frozen=True)
-class Part:
-    """A finished chunk."""
+class Note:
+    """What is noted of a finished chunk."""
 
-    path: Path
-    """Its Parquet file."""
     read: int
     kept: int
     dropped: dict[str, int]
     position: dict[str, Any] | None
     """Where the source goes on after it."""
+
+
+@dataclass(frozen=True)
+class Part(Note):
+    """A finished chunk."""
+
+    path: Path
+    """Its Parquet file."""
 
     def list_of_dropped(self) -> Iterator[str]:
         """Lines of JSON."""
@@ -53,7 +61,7 @@ class Parts:
         shutil.rmtree(self._removed, ignore_errors=True)
         begun = folder / "settings.json"
         if begun.is_file():
-            old = json.loads(begun.read_text(encoding="utf-8"))
+            old = read_json(dict[str, Any], begun, f"delete {folder} to begin anew")
             if changed := sorted(k for k in old.keys() | settings.keys() if old.get(k) != settings.get(k)):
                 raise ValueError(
                     f"{folder} was begun with other settings ({', '.join(changed)}): repeat the first command to "
@@ -64,7 +72,8 @@ class Parts:
         self.finished = [self._load(path) for path in sorted(folder.glob("part-*.json"))]
 
     def _load(self, path: Path) -> Part:
-        return Part(path.with_suffix(".parquet"), **json.loads(path.read_text(encoding="utf-8")))
+        note: Note = read_json(Note, path, f"delete {self.folder} to begin anew")
+        return Part(**vars(note), path=path.with_suffix(".parquet"))
 
     def add(self, rows: Sequence[dict[str, Any]], dropped: Sequence[Dropped], position: dict[str, Any] | None) -> Part:
         """Write the next part."""
@@ -89,10 +98,3 @@ class Parts:
         """Remove all of them at once: some parts of a finished output would be taken for one that was interrupted."""
         os.replace(self.folder, self._removed)
         shutil.rmtree(self._removed)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all. Halves of characters are escaped, as JSON does."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    os.replace(temporary, path)

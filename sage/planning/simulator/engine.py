@@ -51,7 +51,7 @@ class StepTimes:
     """How long an engine's steps take, in seconds."""
 
     decode: tuple[tuple[int, float], ...]
-    """(running sequences, step time), rising; linear between, and beyond the last two."""
+    """(running sequences, step time), rising; linear between, and beyond them, but never below the nearest two."""
     prefill_token: float
     """Added for each prompt token."""
     request: float = 0.0
@@ -63,7 +63,7 @@ class StepTimes:
             return self.decode[0][1]
         place = min(max(1, bisect_right(self.decode, (running, math.inf))), len(self.decode) - 1)
         (b0, t0), (b1, t1) = self.decode[place - 1], self.decode[place]
-        return t0 + (t1 - t0) * (running - b0) / (b1 - b0)
+        return max(min(t0, t1), t0 + (t1 - t0) * (running - b0) / (b1 - b0))
 
     def join(self, context: int) -> float:
         """What a new request adds to the step in which it joins."""

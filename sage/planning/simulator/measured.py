@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import MinLen
+from pydantic import with_config
+from typing_extensions import TypedDict
 
 from sage.planning.simulator.engine import StepTimes
 from sage.planning.simulator.simulate import Machine, simulate
 from sage.planning.simulator.strategies import STRATEGIES
-from sage.planning.simulator.world import Lengths, World
+from sage.planning.simulator.world import World
+from sage.support.documents import read_json
+from sage.support.values import Count, Positive, Share
 
 
 def middle(times: Sequence[StepTimes]) -> StepTimes:
@@ -25,6 +30,31 @@ def middle(times: Sequence[StepTimes]) -> StepTimes:
 def step_times(data: Mapping[str, Any]) -> StepTimes:
     """Inverse of `dataclasses.asdict`, from JSON."""
     return StepTimes(tuple((size, seconds) for size, seconds in data["decode"]), data["prefill_token"], data["request"])
+
+
+class _Times(TypedDict):
+    decode: Annotated[list[tuple[Count, Positive]], MinLen(1)]
+    prefill_token: Share
+    request: Share
+
+
+@dataclass(frozen=True)
+class _Setting:
+    world: World
+    slots: Count
+
+
+@with_config(extra="allow")
+class _Record(TypedDict):
+    repetition: int
+    collapse: Share
+    step_times: _Times
+
+
+@dataclass(frozen=True)
+class _File:
+    setting: _Setting
+    records: Annotated[tuple[_Record, ...], MinLen(1)]
 
 
 @dataclass(frozen=True)
@@ -43,16 +73,10 @@ class Measured:
         Raises:
             ValueError: it is missing or was not written by the benchmark; names the file.
         """
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-            world = data["setting"]["world"]
-            lengths, hints = Lengths(**world.pop("lengths")), Lengths(**world.pop("hint_lengths"))
-            records = tuple(data["records"])
-            return cls(World(**world, lengths=lengths, hint_lengths=hints), data["setting"]["slots"], records)
-        except FileNotFoundError as error:
-            raise ValueError(f"{path}: no such file; write it with benchmarks/rollout_schedule.py --json") from error
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path}: not written by benchmarks/rollout_schedule.py --json ({error!r})") from error
+        found: _File = read_json(_File, Path(path), "write it with benchmarks/rollout_schedule.py --json")
+        if len({len(record["step_times"]["decode"]) for record in found.records}) > 1:
+            raise ValueError(f"{path}: its step times are at different points; take records of one engine")
+        return cls(found.setting.world, found.setting.slots, tuple(map(dict, found.records)))
 
     @property
     def machine(self) -> Machine:

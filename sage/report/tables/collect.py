@@ -12,16 +12,17 @@ is not there is left out and named in `Run.absent` or `Results.skipped`.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from sage.report.tables import paper
+from sage.support.documents import parse, read_json, whole_lines
+from sage.toy.embedded.store import load_record
 
 Curve = dict[int, float]
 """A metric by training step."""
@@ -74,12 +75,32 @@ def benchmark_name(name: str) -> str:
     return ALIASES.get(plain, plain)
 
 
-def read_json(path: Path) -> Any:
-    """Raises ValueError, naming the file, when it holds no JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+@dataclass(frozen=True)
+class _Best:
+    """best.json, as far as it is read; likewise the following."""
+
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class _Score:
+    avg: float
+    problems: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class _Summary:
+    benchmarks: dict[str, _Score]
+
+
+@dataclass(frozen=True)
+class _Logged:
+    """A line of verl's file logger."""
+
+    step: int
+    data: dict[str, Any]
+    """null for a number that is not finite."""
 
 
 def fractions(values: Mapping[str, Any], where: str) -> dict[str, float]:
@@ -119,10 +140,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     summaries = {path.parent.name: path for path in sorted(folder.glob("*/summary.json"))}
     best = folder / "best.json"
     if best.exists():
-        try:
-            name = str(read_json(best)["checkpoint"])
-        except (KeyError, TypeError):
-            raise ValueError(f"{best}: no key 'checkpoint'; write it again with scripts/evaluate.py") from None
+        name = read_json(_Best, best, "write it again with scripts/evaluate.py").checkpoint
         if name not in summaries:
             raise ValueError(f"{best}: names checkpoint {name!r}, but {folder / name / 'summary.json'} is not there")
     elif len(summaries) == 1:
@@ -130,19 +148,27 @@ def read_evaluation(folder: Path) -> Evaluation:
     else:
         return Evaluation(absent=f"{len(summaries)} evaluated checkpoints and no best.json in eval/")
     path = summaries[name]
-    try:
-        scores = {
-            key: (value["avg"], value["problems"], value["samples"])
-            for key, value in read_json(path)["benchmarks"].items()
-        }
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path}: expected {{'benchmarks': {{NAME: {{'avg', 'problems', 'samples'}}}}}}") from None
+    scores: dict[str, _Score] = read_json(_Summary, path, "write it again with scripts/evaluate.py").benchmarks
     unlike = tuple(
-        f"{key}, {problems} of {paper.PROBLEMS[key]} problems x {samples} samples"
-        for key, (_, problems, samples) in scores.items()
-        if key in paper.PROBLEMS and (problems, samples) != (paper.PROBLEMS[key], paper.SAMPLES)
+        f"{key}, {score.problems} of {paper.PROBLEMS[key]} problems x {score.samples} samples"
+        for key, score in scores.items()
+        if key in paper.PROBLEMS and (score.problems, score.samples) != (paper.PROBLEMS[key], paper.SAMPLES)
     )
-    return Evaluation(fractions({key: avg for key, (avg, *_) in scores.items()}, str(path)), f"eval/{name}", unlike)
+    return Evaluation(fractions({key: score.avg for key, score in scores.items()}, str(path)), f"eval/{name}", unlike)
+
+
+def logged(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """The steps of a file of verl's logger, as they were logged.
+
+    A last line without a line end is left out, since the run may be writing it, and so is what is no finite number.
+
+    Raises:
+        ValueError: another line is not ``{"step": n, "data": {...}}``.
+    """
+    advice = 'lines are {"step": N, "data": {..}}: restore or remove it'
+    for where, line in whole_lines(path, advice):
+        record: _Logged = parse(_Logged, line, where, advice)
+        yield record.step, {k: v for k, v in record.data.items() if isinstance(v, int | float) and math.isfinite(v)}
 
 
 def read_metrics(folder: Path) -> dict[int, dict[str, float]]:
@@ -150,23 +176,12 @@ def read_metrics(folder: Path) -> dict[int, dict[str, float]]:
 
     The first one is ``metrics.jsonl``; those of runs that went on or began again have their time in their names.
 
-    A last line without a line end is left out: the run may be writing it.
-
     Raises:
-        ValueError: another line is not ``{"step": n, "data": {...}}``.
+        ValueError: as `logged`.
     """
     steps: dict[int, dict[str, float]] = {}
     for path in sorted(folder.glob("metrics*.jsonl"), key=lambda path: (path.name != "metrics.jsonl", path.name)):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        if lines and not lines[-1].endswith("\n"):
-            lines.pop()
-        records = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-                records.append((int(record["step"]), dict(record["data"])))
-            except (ValueError, KeyError, TypeError):
-                raise ValueError(f'{path}:{number}: expected {{"step": N, "data": {{...}}}}') from None
+        records = list(logged(path))
         # A resumed run first tests the checkpoint's step once more; its own steps begin after that.
         begin = min((step for step, data in records if "timing_s/step" in data), default=math.inf)
         steps = {step: data for step, data in steps.items() if step < begin}
@@ -193,7 +208,7 @@ def read_folder(folder: Path, model: str, method: str, seed: int | None) -> Run 
     wall = folder / "wall_seconds"
     try:
         wall_seconds = float(wall.read_text()) if wall.exists() else None
-    except ValueError:
+    except (ValueError, OSError):
         raise ValueError(f"{wall}: expected a number of seconds") from None
     never_solved = curves.get("sage/never_solved")
     for name in ("sage/never_solved", "sage/hint_usage"):
@@ -230,10 +245,7 @@ def read_record(path: Path, model: str) -> Run:
     Raises:
         ValueError: it lacks what every record has.
     """
-    record = read_json(path)
-    for key in ("method", "seed", "final"):
-        if key not in record:
-            raise ValueError(f"{path}: no key {key!r}; record the run again with scripts/compare_methods.py --run")
+    record = load_record(path)
     if (path.parent.name, path.stem) != (record["method"], f"seed{record['seed']}"):
         raise ValueError(f"{path}: holds {record['method']}, seed {record['seed']}; name it after them")
     curves = {

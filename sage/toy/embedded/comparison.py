@@ -69,7 +69,7 @@ def compare(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[dict[st
         row["extra_tokens_relative_to_sage"] = [
             (total(seeds[s]) - total(grpo[s])) / (total(sage[s]) - total(grpo[s]))
             for s in sorted(seeds.keys() & grpo.keys() & sage.keys())
-            if tokens and total(sage[s]) != total(grpo[s])
+            if all("tokens" in runs[s] for runs in (seeds, grpo, sage)) and total(sage[s]) != total(grpo[s])
         ]
         row["hard_minus_sage"] = [
             seeds[s]["final"]["hard"] - sage[s]["final"]["hard"]
@@ -111,7 +111,7 @@ def costs_table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         tokens, extra = row["tokens"], row["extra_tokens_relative_to_sage"]
         cells = [row["method"], interval(row["hint_usage_last_quarter"])]
-        cells += [" / ".join(f"{tokens[kind] / 1000:.0f}" for kind in TOKENS) if tokens else "missing"]
+        cells += [" / ".join(f"{tokens.get(kind, 0) / 1000:.0f}" for kind in TOKENS) if tokens else "missing"]
         cells += [f"{fmean(extra):.2f}" if extra else ""]
         cells += [interval(row["step_seconds_relative_to_grpo"]), interval(row["seconds_relative_to_grpo"])]
         lines.append(cells)

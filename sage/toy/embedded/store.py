@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, FiniteFloat, with_config
+from typing_extensions import NotRequired, TypedDict
+
+from sage.support.documents import read_json
+from sage.support.values import Share
 
 CURVES = (
     "sage/groups/accuracy",
@@ -25,6 +31,49 @@ CURVES = (
     "timing_s/update_actor",
 )
 """Logged metrics whose course over the steps is kept."""
+
+
+def _with_total(tokens: dict[str, float]) -> dict[str, float]:
+    if "total" not in tokens:
+        raise ValueError("lacks 'total'")
+    return tokens
+
+
+class _Measured(TypedDict):
+    method: str
+    seed: int
+    base: NotRequired[dict[str, Share]]
+    curves: NotRequired[dict[str, list[FiniteFloat | None]]]
+    never_solved: NotRequired[Share]
+    hint_usage_last_quarter: NotRequired[Share]
+    tokens: NotRequired[Annotated[dict[str, FiniteFloat], AfterValidator(_with_total)]]
+    wall_seconds: NotRequired[FiniteFloat]
+    step_seconds: NotRequired[FiniteFloat]
+    versions: NotRequired[dict[str, str]]
+
+
+@with_config(extra="allow")
+class Record(_Measured):
+    """What is read of a recorded run; it has more."""
+
+    final: dict[str, Share]
+    steps: NotRequired[int]
+    series: NotRequired[str]
+
+
+class _Kinds(TypedDict):
+    easy: Share
+    medium: Share
+    hard: Share
+
+
+@with_config(extra="allow")
+class Compared(_Measured):
+    """A record that is compared with others of its task."""
+
+    final: _Kinds
+    steps: int
+    series: str
 
 
 def curves(metrics: Path) -> dict[str, list[float | None]]:
@@ -54,11 +103,25 @@ def save(folder: Path, record: dict[str, Any]) -> Path:
     return path
 
 
+def load_record(path: Path, kind: Any = Record) -> dict[str, Any]:
+    """A recorded run.
+
+    Raises:
+        ValueError: it lacks what every record has, or is damaged.
+    """
+    record: dict[str, Any] = read_json(kind, path, "record the run again with scripts/compare_methods.py --run")
+    return record
+
+
 def load(folder: Path, methods: Iterable[str]) -> dict[str, dict[int, dict[str, Any]]]:
-    """Recorded runs by method and seed; methods without one are left out."""
+    """Recorded runs by method and seed; methods without one are left out.
+
+    Raises:
+        ValueError: a record is damaged.
+    """
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for method in methods:
         for path in sorted((folder / method).glob("seed*.json")):
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = load_record(path, Compared)
             found.setdefault(method, {})[record["seed"]] = record
     return found
