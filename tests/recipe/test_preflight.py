@@ -70,6 +70,13 @@ ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
         ("trainer.v1.trainer_mode=sync", "must be sage_sync, .*; others know no hints"),
         ("trainer.logger=[console,wandbb]", r"must hold some of wandb, .*, file"),
         ("trainer.logger=[]", "must hold some of wandb"),
+        ("trainer.logger=3", "trainer.logger=3 must be a text or a list, each item a text"),
+        ("trainer.default_local_dir=", "trainer.default_local_dir=None must be a text; a folder"),
+        ("data=null", "data=None must be a block of keys: leave it as verl has it"),
+        ("actor_rollout_ref.model=7", "actor_rollout_ref.model=7 must be a block of keys"),
+        ("ray_kwargs.ray_init=null", "ray_kwargs.ray_init=None must be a block of keys"),
+        (f"{ROLLOUT}.engine_kwargs.vllm=3", "engine_kwargs.vllm=3 must be a block of keys"),
+        ("sage=3", "sage=3 is no block of keys"),
         ("sage.solved_threshold=0", "at 0 every rollout would be correct"),
         ("sage.solved_key=accuracy", r"returns no key 'accuracy' \(sage.solved_key\), only 'score', 'acc'"),
         ("sage.verifier=nowhere.py:V", "sage.verifier=nowhere.py:V: nowhere.py cannot be imported"),
@@ -86,6 +93,24 @@ def test_a_value_is_refused_in_one_sentence_with_its_key(override, message, run)
         check_run(run(override))
     assert len(refused.value.args) == 1, refused.value.args
     assert override.partition("=")[0].rpartition(".")[2] in str(refused.value) or "train_batch_size" in message
+
+
+@pytest.mark.parametrize("key", ["data.train_files", "trainer", "reward.reward_model.enable"])
+def test_a_key_that_is_taken_away_is_named(key, run):
+    config = run()
+    OmegaConf.set_struct(config, False)
+    above, _, name = key.rpartition(".")
+    del (OmegaConf.select(config, above) if above else config)[name]
+    for check in (check_run, lambda config: preflight(config, {})):
+        with pytest.raises(Refused, match=f"{key} is missing, which verl reads: leave it as verl has it"):
+            check(config)
+
+
+@pytest.mark.parametrize("override", ["trainer.nnodes=abc", "trainer.logger=3", "trainer.default_local_dir=null"])
+def test_a_wrong_value_does_not_stop_the_check_of_the_machine(override, run):
+    with pytest.raises(Refused, match=override.partition("=")[0]) as refused:
+        preflight(run(override, "actor_rollout_ref.model.path=/nowhere"), {})
+    assert any("/nowhere" in line for line in refused.value.args)
 
 
 def test_equal_validation_samples_are_refused(run):
@@ -184,6 +209,30 @@ def test_a_model_folder_that_lacks_something_is_named(without, message, run, tmp
         (tmp_path / "model" / name).unlink()
     with pytest.raises(ValueError, match=message):
         open_model(run(f"actor_rollout_ref.model.path={tmp_path}/model"))
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("attn_implementation=flashy", r"override_config \(attn_implementation=flashy\): .* is not supported"),
+        ("attn_implementation=flash_attention_2", r"flash_attention_2\): ImportError: .* to be installed"),
+        ("hidden_size=-3", "cannot be made with .*hidden_size=-3"),
+    ],
+)
+def test_a_model_that_cannot_be_made_as_the_overrides_say_is_refused(override, message, run):
+    config = run()
+    OmegaConf.set_struct(config, False)
+    config.merge_with_dotlist([f"actor_rollout_ref.model.override_config.{override}"])
+    with pytest.raises(ValueError, match=message) as refused:
+        open_model(config)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_flash_attention_may_be_installed_where_the_workers_are(run, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    config = run("actor_rollout_ref.model.override_config.attn_implementation=flash_attention_2")
+    config.trainer.device = "cuda"
+    open_model(config)
 
 
 HYBRID = (

@@ -28,7 +28,7 @@ from recipe.sage.preflight.opening import (
 )
 from recipe.sage.preflight.resume import check_resume
 from recipe.sage.preflight.rules import Run, broken_rules, read_config
-from recipe.sage.preflight.values import wrong_values
+from recipe.sage.preflight.values import missing_keys, wrong_values
 from sage.config import SageConfig
 from sage.data.training import DataReport
 
@@ -72,7 +72,8 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
     version = importlib.metadata.version("verl")
     if version != VERL_VERSION:
         raise Refused(f"verl {version} is installed, this recipe is written for {VERL_VERSION}: install a lock file")
-    problems = Problems()
+    problems = Problems(missing_keys(config))
+    problems.refuse()
     faulty = wrong_values(config)
     problems.extend(faulty.values())
     sage = problems.attempt(read_config, config)
@@ -100,7 +101,8 @@ def preflight(config: DictConfig, environ: Mapping[str, str]) -> tuple[SageConfi
     Raises:
         Refused: with every reason.
     """
-    problems = Problems()
+    problems = Problems(missing_keys(config))
+    problems.refuse()
     checked = problems.attempt(check_run, config)
     problems.extend(problems.attempt(check_machine, config, environ) or ())
     named = any("actor_rollout_ref.model.path" in problem for problem in problems)

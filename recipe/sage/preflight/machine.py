@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import netrc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlparse
 
 from omegaconf import DictConfig
 
-from recipe.sage.preflight.rules import Run, read_config
+from recipe.sage.preflight.rules import AtFault, Run, read_config
+from recipe.sage.preflight.values import wrong_values
 from sage.hints.catalogue import load_hint_source
 from sage.support.files import why_no_folder
 
@@ -29,49 +31,66 @@ PACKAGES = {
 
 
 def check_machine(config: DictConfig, environ: Mapping[str, str]) -> list[str]:
-    """What is missing here, each with what to do."""
-    trainer, problems, loggers = config.trainer, [], Run(config).loggers
-    if config.model_engine == "megatron" and importlib.util.find_spec("megatron") is None:
-        problems.append(
-            "model_engine=megatron, but megatron is not installed: see docs/training.md, or use backend=fsdp"
-        )
-    for logger in loggers:
+    """What is missing here, each with what to do; values that `wrong_values` refuses are passed over."""
+    run = Run(config, faulty=wrong_values(config))
+    problems: list[str] = []
+    for check in (_engine, _loggers, _folder, _hints, _cluster):
+        with suppress(AtFault):
+            problems += check(run, environ)
+    return problems
+
+
+def _engine(run: Run, environ: Mapping[str, str]) -> Iterator[str]:
+    if run["model_engine"] == "megatron" and importlib.util.find_spec("megatron") is None:
+        yield "model_engine=megatron, but megatron is not installed: see docs/training.md, or use backend=fsdp"
+
+
+def _loggers(run: Run, environ: Mapping[str, str]) -> Iterator[str]:
+    for logger in run.loggers:
         if (package := PACKAGES.get(logger)) and importlib.util.find_spec(package) is None:
-            problems.append(
+            yield (
                 f"trainer.logger has {logger}, but {package} is not installed: install it, or leave {logger} out of "
                 "trainer.logger (LOGGER)"
             )
-    if "wandb" in loggers and not _logged_in_to_wandb(environ):
-        problems.append(
+    if "wandb" in run.loggers and not _logged_in_to_wandb(environ):
+        yield (
             "trainer.logger has wandb, but there is no login: run wandb login, set WANDB_API_KEY or "
             "WANDB_MODE=offline, or leave wandb out of trainer.logger (LOGGER)"
         )
-    if why := why_no_folder(Path(trainer.default_local_dir)):
-        problems.append(f"trainer.default_local_dir={trainer.default_local_dir} cannot be a folder: {why}")
+
+
+def _folder(run: Run, environ: Mapping[str, str]) -> Iterator[str]:
+    folder = run["trainer.default_local_dir"]
+    if why := why_no_folder(Path(folder)):
+        yield f"trainer.default_local_dir={folder} cannot be a folder: {why}"
+
+
+def _hints(run: Run, environ: Mapping[str, str]) -> Iterator[str]:
     try:
-        sage = read_config(config)
+        sage = read_config(run.config)
     except ValueError:
-        sage = None  # refused elsewhere
-    if sage and (reason := load_hint_source(sage.hint_source).why_not(sage.hint_source, sage.hint_settings())):
-        problems.append(f"sage.hint_source={sage.hint_source} gives no hints, by {reason}")
+        return  # refused elsewhere
+    if reason := load_hint_source(sage.hint_source).why_not(sage.hint_source, sage.hint_settings()):
+        yield f"sage.hint_source={sage.hint_source} gives no hints, by {reason}"
+
+
+def _cluster(run: Run, environ: Mapping[str, str]) -> Iterator[str]:
+    nodes, gpus = run["trainer.nnodes"], run["trainer.n_gpus_per_node"]
     if environ.get("RAY_ADDRESS"):
-        own = [key for key in ("num_cpus", "num_gpus", "object_store_memory") if config.ray_kwargs.ray_init.get(key)]
+        own = [key for key in ("num_cpus", "num_gpus", "object_store_memory") if run[f"ray_kwargs.ray_init.{key}"]]
         if own:
             keys = ", ".join(f"ray_kwargs.ray_init.{key}" for key in own)
-            problems.append(f"RAY_ADDRESS names a running Ray cluster, whose resources are fixed: set {keys} to null")
-    elif trainer.nnodes > 1:
-        problems.append(
-            f"trainer.nnodes={trainer.nnodes} needs a running Ray cluster: start it (ray start), and set RAY_ADDRESS "
+            yield f"RAY_ADDRESS names a running Ray cluster, whose resources are fixed: set {keys} to null"
+    elif nodes > 1:
+        yield (
+            f"trainer.nnodes={nodes} needs a running Ray cluster: start it (ray start), and set RAY_ADDRESS "
             "(auto on its head node)"
         )
-    elif trainer.device == "cuda":
+    elif run["trainer.device"] == "cuda":
         import torch
 
-        if (found := torch.cuda.device_count()) < trainer.n_gpus_per_node:
-            problems.append(
-                f"trainer.n_gpus_per_node={trainer.n_gpus_per_node}, but this machine has {found} GPUs: set N_GPUS"
-            )
-    return problems
+        if (found := torch.cuda.device_count()) < gpus:
+            yield f"trainer.n_gpus_per_node={gpus}, but this machine has {found} GPUs: set N_GPUS"
 
 
 def _logged_in_to_wandb(environ: Mapping[str, str]) -> bool:

@@ -17,12 +17,14 @@ from typing import Any
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from verl.trainer.ppo.reward import get_custom_reward_fn, resolve_reward_manager_cls
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import omega_conf_to_dataclass, validate_config
 from verl.utils.dataset.rl_dataset import get_dataset_class
 from verl.utils.import_utils import import_external_libs
+from verl.utils.model import get_hf_auto_model_class
 from verl.utils.reward_score import get_default_compute_score
 
 from recipe.sage.encoding import encode_messages, rollout_options
@@ -222,11 +224,31 @@ def open_model(config: DictConfig) -> Any:
         except ValueError as error:
             raise ValueError(f"actor_rollout_ref.model.path: {error}") from error
     with foreign(f"{key} cannot be opened"):
-        tokenizer = omega_conf_to_dataclass(config.actor_rollout_ref.model).tokenizer
+        model = omega_conf_to_dataclass(config.actor_rollout_ref.model)
+    tokenizer = model.tokenizer
     with foreign(f"{key} has no chat template (use a chat model, or set actor_rollout_ref.model.custom_chat_template)"):
         tokenizer.get_chat_template()
     _check_switches(config, tokenizer, path)
+    if config.actor_rollout_ref.actor.strategy != "megatron":
+        _build_model(config, model)
     return tokenizer
+
+
+def _build_model(config: DictConfig, model: Any) -> None:
+    """Make the model without weights or memory, which shows whether its configuration can be followed.
+
+    Raises:
+        ValueError: transformers refuses it, such as an attention that it does not know or that is not installed.
+    """
+    overrides = ", ".join(f"{key}={value}" for key, value in model.override_config.items())
+    given = f"actor_rollout_ref.model.override_config ({overrides})"
+    kind = get_hf_auto_model_class(model.hf_config)
+    with foreign(f"actor_rollout_ref.model.path={model.path} cannot be made with {given}"), torch.device("meta"):
+        try:
+            kind.from_config(copy.deepcopy(model.hf_config), trust_remote_code=model.trust_remote_code)
+        except ImportError:
+            if config.trainer.device == "cpu" or torch.cuda.is_available():  # else the workers' machine may have it
+                raise
 
 
 def _check_switches(config: DictConfig, tokenizer: Any, model: str) -> None:

@@ -26,6 +26,8 @@ def read_config(config: DictConfig) -> SageConfig:
     block = OmegaConf.select(config, "sage")
     if block is None:
         raise ValueError("the configuration has no sage: block; start with python -m recipe.sage.main_sage")
+    if not isinstance(block, DictConfig):
+        raise ValueError(f"sage={block} is no block of keys: set sage.KEY=VALUE")
     values = OmegaConf.to_container(block, resolve=True)
     assert isinstance(values, dict)
     return SageConfig.from_mapping({str(key): value for key, value in values.items()})

@@ -123,7 +123,8 @@ VALUES: dict[str, Any] = {
     "trainer.critic_warmup": Whole,
     "trainer.resume_mode": Literal["auto", "disable", "resume_path"],
     "trainer.resume_from_path": str | None,
-    "trainer.default_local_dir": str,
+    "trainer.default_local_dir": Annotated[str, MinLen(1), "a folder"],
+    "trainer.logger": str | list[str],
     "trainer.v1.trainer_mode": Trainer,
     "trainer.v1.separate_async.parameter_sync_step": Count,
 }
@@ -132,6 +133,27 @@ VALUES: dict[str, Any] = {
 def full(key: str) -> str:
     """A key as verl has it."""
     return f"actor_rollout_ref.{key}" if key.partition(".")[0] in PREFIXES else key
+
+
+def missing_keys(config: DictConfig) -> list[str]:
+    """Blocks and keys that verl reads and that overrides have taken away, a sentence each."""
+    whole, found = OmegaConf.to_container(config), {}
+    for name, default in verl_defaults(str(config.get("model_engine"))).items():
+        value: Any = whole
+        above = ""
+        for part in name.split("."):
+            if not isinstance(value, Mapping):
+                found[above] = f"{above}={value} must be a block of keys: leave it as verl has it"
+                break
+            above = f"{above}.{part}".lstrip(".")
+            if part not in value:
+                found[above] = f"{above} is missing, which verl reads: leave it as verl has it"
+                break
+            value = value[part]
+        else:
+            if isinstance(default, Mapping) and not isinstance(value, Mapping | None):
+                found[name] = f"{name}={value} must be a block of keys: leave it as verl has it"
+    return list(found.values())
 
 
 def wrong_values(config: DictConfig) -> dict[str, str]:
