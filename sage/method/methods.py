@@ -38,7 +38,7 @@ METHODS = {
     "offline-10": Method(("method=sage", "sage.hint_source={offline10}"), "SAGE with 10 offline hints"),
     "teacher": Method(("method=sage", "sage.hint_source={teacher}"), "SAGE with teacher hints"),
     "off-policy": Method(("method=off-policy",), "SAGE off-policy"),
-    "guide": Method(("method=guide",), "Guide-GRPO"),
+    "guide": Method(("method=guide",), "Guide-GRPO", "#332288"),
     "sage-reliance": Method(("method=sage-reliance",), "SAGE, weighted by reliance"),
     "guide-light": Method(("method=guide", "sage.schedule=sage-light"), "Guide-GRPO, one group a visit"),
     "nurl": Method(("method=nurl",), "NuRL"),

@@ -138,7 +138,7 @@ def test_claims_follow_the_records():
     assert verdicts(world(**{"sage-calibrated": 0.3}, seconds=120))["C11"] == SUPPORTED
     assert {found[name] for name in ("C1c", "C13", "C14a", "C14b")} == {SUPPORTED}
     assert found["C3"] == found["C4"] == EQUAL, "equal online and offline runs differ by nothing"
-    assert found["C16"] == NOT_SUPPORTED
+    assert found["C15a"] == found["C15b"] == SUPPORTED and found["C15c"] == found["C16"] == NOT_SUPPORTED
     assert found["C10"] == MISSING
     assert verdicts(world(sage=0.01, grpo=0.3))["C1a"] == NOT_SUPPORTED
     assert set(verdicts({}).values()) == {MISSING}

@@ -179,8 +179,10 @@ def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
               [better(runs, name, "grpo") for name in ("pope", "questa", "adaprefix")]),
         Claim("C14a", "Hinted rollouts in a failed group beat GRPO", "NuRL", [better(runs, "nurl", "grpo")]),
         Claim("C14b", "Hints that are withdrawn beat GRPO", "BHA", [better(runs, "bha", "grpo")]),
-        Claim("C15", "A loss on the prompt without the hint needs the correction, and beats GRPO", "Guide-GRPO",
-              [better(runs, "guide", "off-policy"), better(runs, "guide", "grpo")]),
+        Claim("C15a", "A loss that leaves the hint out needs the corrected ratio", "Guide-GRPO",
+              [better(runs, "guide", "off-policy")]),
+        Claim("C15b", "With it, such a loss beats GRPO", "Guide-GRPO", [better(runs, "guide", "grpo")]),
+        Claim("C15c", "and beats SAGE's loss, which sees the hint", "", [better(runs, "guide", "sage")]),
         Claim("C16", "Successes count less the more they depend on the hint: better than SAGE", "HiLL",
               [better(runs, "sage-reliance", "sage")]),
     ]  # fmt: skip

@@ -24,7 +24,7 @@ BEGIN, END = f"<!-- begin: {COMMAND} -->", "<!-- end -->"
 """Around the part of a page that is made from the records."""
 FIGURE = "docs/results.svg"
 
-OTHER_CONTEXT = ("off-policy", "sage-async")
+OTHER_CONTEXT = ("off-policy", "guide", "guide-light", "sage-async")
 """Rows whose actor differs from the policy that rolled out: hints dropped, or rollouts that span several policies."""
 
 
@@ -106,7 +106,7 @@ def agreement(judged: Mapping[str, Judged]) -> str:
     each = " and ".join(f"{value:.1e} on {kind} rows" for kind, value in largest.items())
     return (
         f"max |p_rollout - p_actor|: {each} of the {len(records)} runs whose records hold it "
-        f"(without {' and '.join(OTHER_CONTEXT)}, where the two differ by design)."
+        f"(without {', '.join(OTHER_CONTEXT)}, where the two differ by design)."
     )
 
 

@@ -16,7 +16,7 @@ from sage.support.intervals import Estimate, estimate
 from sage.toy.claims.judge import Runs
 from sage.toy.embedded.comparison import total
 
-SHOWN = ("grpo", "grpo-longer", "sage", "dapo")
+SHOWN = ("grpo", "grpo-longer", "sage", "guide", "dapo")
 LEFT = ("grpo", "dapo")
 """Methods whose name stands on the left of their point."""
 NAMES = {"grpo-longer": "GRPO, more steps"}
