@@ -136,9 +136,13 @@ def parse(text: str, depth: int = 0) -> Kind:
     classes = [item for item in items if isinstance(item, Congruence)]
     if len(classes) == len(items) and len({(each.name, each.modulus) for each in classes}) == 1:
         return replace(classes[0], residues=Listing(tuple(each.residues for each in classes), ordered=False))
-    if '"or"' in connectors and all(isinstance(item, Text) for item in items):  # who is not decided on
-        items.append(Text(("or",)))
+    if '"or"' in connectors and all(isinstance(item, Text) or _is_letter(item) for item in items):
+        items.append(Text(("or",)))  # who is not decided on; p or q says less than p and q
     return Listing(_flat(items, text), ordered=False)
+
+
+def _is_letter(item: Kind) -> bool:
+    return isinstance(item, Value) and not item.remark and item.math.isalpha() and len(item.math) == 1
 
 
 def _as_point(item: Kind) -> Kind:

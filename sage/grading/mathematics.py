@@ -83,6 +83,8 @@ def math_verify_says(candidate: str, answer: str) -> bool:
         logging.getLogger(f"math_verify.{module}").setLevel(logging.ERROR)  # it warns that it has no time limit
     from math_verify import verify
 
+    if candidate.count(r"\ldots") != answer.count(r"\ldots"):  # which math-verify does not see
+        return False
     left, right = (_parse(_with_capitals(side, candidate, answer)) for side in (candidate, answer))
     percent = "%" in candidate + answer  # 50% equals both 0.5 and 50
     return bool(verify(right, left, timeout_seconds=None)) and (percent or _close(left, right))
