@@ -39,7 +39,13 @@ def unbiased_gate(correct: int, drawn: int, group_size: int) -> float:
 
 
 def measure_gate(
-    task: str, model: str, engine: Mapping[str, Any], out: Path, logs: Path, kinds: Sequence[str] = KINDS
+    task: str,
+    model: str,
+    engine: Mapping[str, Any],
+    out: Path,
+    logs: Path,
+    kinds: Sequence[str] = KINDS,
+    estimate: int = ESTIMATE,
 ) -> None:
     """Draw the rollouts with vLLM and write the numbers of correct ones: 20,480 rollouts a kind, minutes on a CPU.
 
@@ -50,6 +56,7 @@ def measure_gate(
         out: JSON file: for each kind and level, a row a problem, its correct rollouts of `ESTIMATE` and of each group.
         logs: folder for the engine's log.
         kinds: of problems.
+        estimate: rollouts from which a success rate is estimated; as many are cut into groups.
     """
     from transformers import AutoTokenizer
 
@@ -64,7 +71,7 @@ def measure_gate(
             ids = tokenizer.apply_chat_template(
                 [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=True, return_dict=False
             )
-            keys = [(str(level), name, number) for number in range(2 * ESTIMATE)]
+            keys = [(str(level), name, number) for number in range(2 * estimate)]
             requests.append([Request(key, ids, request_seed(SEED, *key)) for key in keys])
     correct: dict[tuple[str, str], list[bool]] = {}
     with Replicas(model, dict(engine), Decoding(1.0, 1.0, 56), [None], logs) as replicas:
@@ -73,10 +80,10 @@ def measure_gate(
         correct.setdefault(key[:2], []).append(answers[key])
     table: dict[str, dict[str, list[list[int]]]] = {kind: {str(level): [] for level in LEVELS} for kind in kinds}
     for (at, name), found in sorted(correct.items()):
-        starts = range(ESTIMATE, 2 * ESTIMATE, GROUP_SIZE)
+        starts = range(estimate, 2 * estimate, GROUP_SIZE)
         groups = [sum(found[start : start + GROUP_SIZE]) for start in starts]
-        table[name.split("/")[0]][at].append([sum(found[:ESTIMATE]), *groups])
-    record = {"group_size": GROUP_SIZE, "estimate": ESTIMATE, "correct": table}
+        table[name.split("/")[0]][at].append([sum(found[:estimate]), *groups])
+    record = {"group_size": GROUP_SIZE, "estimate": estimate, "correct": table}
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_suffix(".partial")
     partial.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
@@ -154,8 +161,11 @@ def main() -> None:
     parser.add_argument("--logs", type=Path, default=Path("outputs/gate"), help="folder for the engine's log")
     parser.add_argument("--model", help="folder of the model (default: the task's base model)")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--estimate", type=int, default=ESTIMATE, help="rollouts for a success rate, and for groups")
     args = parser.parse_args()
-    measure_gate(args.task, args.model or base_model(args.task), CPU_ENGINE, args.out, args.logs, args.kinds)
+    measure_gate(
+        args.task, args.model or base_model(args.task), CPU_ENGINE, args.out, args.logs, args.kinds, args.estimate
+    )
     for row in gate_rows(args.out):
         print(f"level {row['level']}: success {row['success']:.3f}, mixed groups {row['mixed']:.3f}")
 
