@@ -105,8 +105,6 @@ launch() {
   VAL_FILE=$(absolute "${VAL_FILE:-$root/data/val.parquet}")
   PYTHON=${PYTHON:-python3}
   command -v -- "$PYTHON" >/dev/null || refuse "PYTHON=$PYTHON: there is no such command"
-  "$PYTHON" -c 'import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, ("hydra", "verl"))))' ||
-    refuse "PYTHON=$PYTHON has no verl: activate the environment of scripts/setup_env.sh, or name its interpreter"
   DRY_RUN=${DRY_RUN:-0}
   PREVIEW=${PREVIEW:-0}
 

@@ -14,13 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+ACTIVATE = "activate the environment of scripts/setup_env.sh, or name its interpreter by PYTHON"
 
-from sage.support.values import closest
+try:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from sage.support.values import closest
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error.name} is not installed for {sys.executable}: {ACTIVATE}") from None
 
 CONFIGS = Path(__file__).parent / "config"
 
@@ -131,7 +136,7 @@ def _advice(name: str, key: str, overrides: Sequence[str]) -> str:
 def _compose(name: str, overrides: Sequence[str]) -> Any:
     verl = importlib.util.find_spec("verl")
     if verl is None or not verl.submodule_search_locations:
-        raise ValueError("verl is not installed for this Python: activate the environment, or name its PYTHON")
+        raise ValueError(f"verl is not installed for {sys.executable}: {ACTIVATE}")
     theirs = Path(verl.submodule_search_locations[0]) / "trainer/config"
     ours = (CONFIGS / f"{name}.yaml").is_file()
     where = [f"hydra.searchpath=[{quoted(f'file://{theirs}')}]"] if ours else []  # pkg:// would import verl

@@ -1,9 +1,13 @@
 """What a launch script's arguments become."""
 
+import subprocess
+import sys
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from recipe.sage.command_line import check, main, whole
+from tests.recipe.launching import ROOT
 
 ODD = [
     "/a=b/c",
@@ -62,3 +66,12 @@ def test_a_mistake_is_one_sentence(argument, message, capsys):
 def test_options_pass_and_loading_is_light():
     check("sage_trainer", ["--gpu-memory", "141", "--full", "+data.new=1", "~algorithm.filter_groups"])
     check("sft_trainer_engine", ["engine=megatron", "optim=megatron", "engine.tensor_model_parallel_size=2"])
+
+
+def test_an_interpreter_of_another_environment_is_named():
+    command = [sys.executable, "-S", "-m", "recipe.sage.command_line", "sage_trainer"]
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, timeout=60, env={"PATH": "/usr/bin:/bin"}
+    )
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert "hydra is not installed for " in result.stderr and "activate the environment of" in result.stderr
