@@ -164,7 +164,7 @@ def follow(folder: Path, steps: int | None) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--follow", type=Path, metavar="FOLDER", help="show the run of this folder")
-    parser.add_argument("--steps", type=at_least(1), help="steps of the whole run")
+    parser.add_argument("--steps", type=at_least(0), help="steps of the whole run")
     parser.add_argument("--log", type=Path)
     parser.add_argument("--silence", type=positive, default=1800.0, help="stop after this many seconds without output")
     parser.add_argument("command", nargs=argparse.REMAINDER)

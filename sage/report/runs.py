@@ -16,7 +16,8 @@ from typing import Any
 from sage.data.training import records
 from sage.method.state import HISTORY_FILE, SETUP_FILE
 from sage.report.tables.cells import label
-from sage.report.tables.collect import Run, load_record, read_folder, read_record
+from sage.report.tables.collect import Run, read_folder, read_record
+from sage.report.tables.records import load_record
 from sage.support.documents import parse, read_json, whole_lines
 from sage.support.rows import open_parquet
 

@@ -64,7 +64,7 @@ def test_groups_drawn_in_parts_are_cut_to_the_first_part():
     for entry in whole:
         (group,) = entry.visit.groups
         first = Group(0, group.rollouts[:4])
-        entries.append(Entry(0, entry.uid, replace(entry.visit, groups=(first if first.all_fail else group,))))
+        entries.append(Entry(0, entry.uid, replace(entry.visit, groups=(first if first.all_fail else group,), rows=())))
     (found,) = measure(entries)
     assert (found.groups, found.group_size) == (2000, 4)
     assert found.success == pytest.approx(0.2, abs=0.02)

@@ -21,8 +21,8 @@ from statistics import fmean
 from typing import Any
 
 from sage.report.tables import paper
+from sage.report.tables.records import load_record
 from sage.support.documents import parse, read_json, whole_lines
-from sage.toy.embedded.store import load_record
 
 Curve = dict[int, float]
 """A metric by training step."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, FiniteFloat, with_config
-from typing_extensions import NotRequired, TypedDict
+from pydantic import with_config
+from typing_extensions import TypedDict
 
-from sage.support.documents import read_json
+from sage.report.tables.records import Measured, load_record
 from sage.support.values import Share
 
 CURVES = (
@@ -33,34 +33,6 @@ CURVES = (
 """Logged metrics whose course over the steps is kept."""
 
 
-def _with_total(tokens: dict[str, float]) -> dict[str, float]:
-    if "total" not in tokens:
-        raise ValueError("lacks 'total'")
-    return tokens
-
-
-class _Measured(TypedDict):
-    method: str
-    seed: int
-    base: NotRequired[dict[str, Share]]
-    curves: NotRequired[dict[str, list[FiniteFloat | None]]]
-    never_solved: NotRequired[Share]
-    hint_usage_last_quarter: NotRequired[Share]
-    tokens: NotRequired[Annotated[dict[str, FiniteFloat], AfterValidator(_with_total)]]
-    wall_seconds: NotRequired[FiniteFloat]
-    step_seconds: NotRequired[FiniteFloat]
-    versions: NotRequired[dict[str, str]]
-
-
-@with_config(extra="allow")
-class Record(_Measured):
-    """What is read of a recorded run; it has more."""
-
-    final: dict[str, Share]
-    steps: NotRequired[int]
-    series: NotRequired[str]
-
-
 class _Kinds(TypedDict):
     easy: Share
     medium: Share
@@ -68,7 +40,7 @@ class _Kinds(TypedDict):
 
 
 @with_config(extra="allow")
-class Compared(_Measured):
+class Compared(Measured):
     """A record that is compared with others of its task."""
 
     final: _Kinds
@@ -101,16 +73,6 @@ def save(folder: Path, record: dict[str, Any]) -> Path:
     partial.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
     partial.replace(path)
     return path
-
-
-def load_record(path: Path, kind: Any = Record) -> dict[str, Any]:
-    """A recorded run.
-
-    Raises:
-        ValueError: it lacks what every record has, or is damaged.
-    """
-    record: dict[str, Any] = read_json(kind, path, "record the run again with scripts/compare_methods.py --run")
-    return record
 
 
 def load(folder: Path, methods: Iterable[str]) -> dict[str, dict[int, dict[str, Any]]]:
