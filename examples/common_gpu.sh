@@ -78,6 +78,7 @@ launch() {
   methods+="sft "
   [[ $method && $methods == *" $method "* ]] || refuse "method=$method must be one of:${methods% }"
   [[ $backend == fsdp || $backend == megatron ]] || refuse "backend=$backend must be fsdp or megatron"
+  [[ ! $gpu || $gpu =~ ^(auto|[1-9][0-9]*g?)$ ]] || refuse "gpu=$gpu must be the memory of a GPU in GB, such as gpu=24g, or auto"
   [[ ! $length || $length == 16k || $length == 32k ]] || refuse "length=$length must be 16k or 32k"
   [[ ! $length || $method != sft ]] || refuse "length=$length takes any method but sft, for which data.max_length is set"
   [[ ! $study || $study == hard-prompts ]] || refuse "study=$study must be hard-prompts"

@@ -40,7 +40,6 @@ METHODS = {
     "off-policy": Method(("method=off-policy",), "SAGE off-policy"),
     "guide": Method(("method=guide",), "Guide-GRPO", "#332288"),
     "sage-reliance": Method(("method=sage-reliance",), "SAGE, weighted by reliance"),
-    "guide-light": Method(("method=guide", "sage.schedule=sage-light"), "Guide-GRPO, one group a visit"),
     "nurl": Method(("method=nurl",), "NuRL"),
     "bha": Method(("method=bha",), "BHA"),
     "pope": Method(("method=pope",), "POPE"),

@@ -199,6 +199,7 @@ def test_a_resumed_run_keeps_the_metrics_so_far(data, tmp_path):
         ("run_qwen3-4b.sh", ("study=hard-prompts", "method=sft"), {}, "any method but sft"),
         ("run_qwen3-4b.sh", (), {"N_GPUS": "abc"}, "N_GPUS=abc must be a whole number"),
         ("run_qwen3-4b.sh", (), {"NNODES": "0"}, "NNODES=0 must be a whole number"),
+        ("run_qwen3-4b.sh", ("gpu=24gb",), {}, "gpu=24gb must be the memory of a GPU in GB, such as gpu=24g, or auto"),
         ("run_qwen3-4b.sh", (), {"PYTHON": "nowhere"}, "PYTHON=nowhere: there is no such command"),
         ("run_qwen3-4b.sh", ("data.train_batch_sizes=64",), {}, "did you mean data.train_batch_size?"),
         ("run_qwen3-4b.sh", ("sage",), {}, "'sage' is no argument: write key=value"),

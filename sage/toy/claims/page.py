@@ -24,7 +24,7 @@ BEGIN, END = f"<!-- begin: {COMMAND} -->", "<!-- end -->"
 """Around the part of a page that is made from the records."""
 FIGURE = "docs/results.svg"
 
-OTHER_CONTEXT = ("off-policy", "guide", "guide-light", "sage-async")
+OTHER_CONTEXT = ("off-policy", "guide", "sage-async")
 """Rows whose actor differs from the policy that rolled out: hints dropped, or rollouts that span several policies."""
 
 
