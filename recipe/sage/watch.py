@@ -42,6 +42,8 @@ POLL_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
 LOG_BYTES = 1 << 20
 NO_ERROR = "its log has no error, so it was most likely killed, for example for want of memory"
+FATAL = ("WORKER_DIED", "NODE_DIED", "oom_context")
+"""What Ray's death cause of an actor holds that did not end because it was told to."""
 RAY_PROCESSES = {"gcs_server": "Ray's head process, gcs_server,", "raylet": "Ray's process on this node, raylet,"}
 _SPACE = "sage"
 _counted: dict[str, float] = {}
@@ -105,8 +107,9 @@ def dead_part(served: bool = False) -> str | None:
     """
     for actor in _actors():
         cause = str(actor["DeathCause"])
-        if actor["State"] == "DEAD" and ("WORKER_DIED" in cause or "NODE_DIED" in cause):
-            return f"{_name(actor)} (process {actor['Pid']}) has died: {last_error(actor['Pid']) or _reason(cause)}"
+        if actor["State"] == "DEAD" and any(kind in cause for kind in FATAL):
+            why = _reason(cause) or last_error(actor["Pid"]) or NO_ERROR
+            return f"{_name(actor)} (process {actor['Pid']}) has died: {why}"
     for address in _get("engines", []):  # type: ignore[attr-defined]
         if reason := _unhealthy(address, served):
             return f"the engine at {address} is dead ({reason}): {_engine_error()}"
@@ -157,10 +160,10 @@ def _unhealthy(address: str, served: bool) -> str | None:
 
 
 def _reason(cause: str) -> str:
-    """The part of Ray's death cause that says something."""
-    if "NODE_DIED" in cause:
-        return "its node is gone"
-    return NO_ERROR
+    """What Ray's death cause says; "" if that is nothing."""
+    if "oom_context" in cause:
+        return "Ray ended it since its machine had hardly any memory left (RAY_memory_usage_threshold)"
+    return "its node is gone" if "NODE_DIED" in cause else ""
 
 
 def _actors() -> list[dict[str, Any]]:

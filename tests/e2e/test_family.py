@@ -61,3 +61,11 @@ def test_self_distillation_teaches_without_rewards(tmp_path, small_data, rows):
     for data in run.metrics.values():  # of what came after the resume
         assert data["sage/distillation/rows"] == data["sage/prompts"] * 8
         assert data["sage/distillation/kl"] > 0 and data["actor/grad_norm"] > 0
+
+
+def test_a_success_counts_less_the_more_it_depends_on_its_hint(tmp_path, small_data, rows):
+    run = train_in_two(tmp_path / "run", small_data, "method=sage-reliance", "trainer.total_training_steps=2")
+    assert check_rows(run, rows, 1) and check_rows(run, rows, 2)
+    data = run.metrics[2]
+    relied = [value for key, value in data.items() if key.startswith("sage/reliance/level_")]
+    assert max(relied) > 0 and 0 < data["sage/reliance/weight"] < 1 and data["actor/grad_norm"] > 0

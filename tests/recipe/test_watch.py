@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from ray.core.generated.common_pb2 import ActorDeathCause
 
 from recipe.sage import watch
 from sage.method.records import Skip, SkipReason
@@ -90,3 +91,25 @@ def test_an_engine_that_has_not_answered_yet_is_starting_until_it_has_rolled_out
     assert f"the engine at {address} is dead" in str(watch.dead_part(served=True))
     watch._answered.add(address)
     assert f"the engine at {address} is dead" in str(watch.dead_part())
+
+
+@pytest.mark.parametrize(
+    "cause, words",
+    [
+        (
+            {"oom_context": {"error_message": "killed", "fail_immediately": True}},
+            "Ray ended it since its machine had hardly any memory left",
+        ),
+        ({"actor_died_error_context": {"reason": "NODE_DIED"}}, "its node is gone"),
+        ({"actor_died_error_context": {"reason": "WORKER_DIED"}}, "its log has no error"),
+        ({"actor_died_error_context": {"reason": "RAY_KILL"}}, None),
+    ],
+)
+def test_a_part_is_dead_unless_it_was_told_to_end(cause, words, monkeypatch):
+    actor = {"Pid": 7, "Name": "", "ActorClassName": "RewardLoopWorker", "State": "DEAD"}
+    actor["DeathCause"] = ActorDeathCause(**cause)
+    monkeypatch.setattr(watch, "_actors", lambda: [actor])
+    monkeypatch.setattr(watch, "_get", lambda name, default: default)
+    monkeypatch.setattr(watch, "last_error", lambda pid: "")
+    found = watch.dead_part()
+    assert found is None if words is None else "RewardLoopWorker (process 7) has died: " + words in found
