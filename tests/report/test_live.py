@@ -103,7 +103,7 @@ def test_arguments_are_checked(tmp_path):
         (["--follow", str(tmp_path / "no")], "no such folder"),
         (["--follow", str(tmp_path), "--", "true"], "takes no command"),
         (["--steps", "3", "--", "true"], "needs --steps, --log and a command"),
-        (["--steps", "0"], "'0' must be a whole number of at least 1"),
+        (["--steps", "-1"], "'-1' must be a whole number of at least 0"),
         (["--silence", "nan"], "'nan' must be a number above 0"),
     ):
         result = subprocess.run([*WATCH, *arguments], capture_output=True, text=True, timeout=60)
