@@ -214,6 +214,24 @@ def test_a_model_folder_that_lacks_something_is_named(without, message, run, tmp
 @pytest.mark.parametrize(
     "override, message",
     [
+        ("target_modules=[nope]", r"target_modules=\['nope'\] does not fit .*: .*not found in the base model"),
+        ("target_modules=[q_proj]", None),
+        ("target_modules=all-linear", None),
+        ("lora_adapter_path=/no/adapter", "lora_adapter_path=/no/adapter has no adapter_config.json"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_the_model_is_refused(override, message, run):
+    config = run("actor_rollout_ref.model.lora_rank=8", f"actor_rollout_ref.model.{override}")
+    if message is None:
+        open_model(config)
+    else:
+        with pytest.raises(ValueError, match=message):
+            open_model(config)
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
         ("attn_implementation=flashy", r"override_config \(attn_implementation=flashy\): .* is not supported"),
         ("attn_implementation=flash_attention_2", r"flash_attention_2\): ImportError: .* to be installed"),
         ("hidden_size=-3", "cannot be made with .*hidden_size=-3"),

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from peft import LoraConfig, get_peft_model
 from verl.trainer.ppo.reward import get_custom_reward_fn, resolve_reward_manager_cls
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import omega_conf_to_dataclass, validate_config
@@ -238,17 +240,31 @@ def _build_model(config: DictConfig, model: Any) -> None:
     """Make the model without weights or memory, which shows whether its configuration can be followed.
 
     Raises:
-        ValueError: transformers refuses it, such as an attention that it does not know or that is not installed.
+        ValueError: transformers refuses it, such as an attention that it does not know or that is not installed, or
+            peft refuses the adapter.
     """
     overrides = ", ".join(f"{key}={value}" for key, value in model.override_config.items())
     given = f"actor_rollout_ref.model.override_config ({overrides})"
     kind = get_hf_auto_model_class(model.hf_config)
     with foreign(f"actor_rollout_ref.model.path={model.path} cannot be made with {given}"), torch.device("meta"):
         try:
-            kind.from_config(copy.deepcopy(model.hf_config), trust_remote_code=model.trust_remote_code)
+            made = kind.from_config(copy.deepcopy(model.hf_config), trust_remote_code=model.trust_remote_code)
         except ImportError:
             if config.trainer.device == "cpu" or torch.cuda.is_available():  # else the workers' machine may have it
                 raise
+            return
+    if adapter := model.lora_adapter_path:
+        if "://" not in adapter and not Path(adapter, "adapter_config.json").is_file():
+            raise ValueError(f"actor_rollout_ref.model.lora_adapter_path={adapter} has no adapter_config.json of peft")
+    elif model.lora_rank:
+        chosen = {name: _plain(getattr(model, name)) for name in ("target_modules", "exclude_modules")}
+        keys = ", ".join(f"actor_rollout_ref.model.{name}={value}" for name, value in chosen.items() if value)
+        with foreign(f"{keys} does not fit {model.path}"), torch.device("meta"):
+            get_peft_model(made, LoraConfig(r=model.lora_rank, **chosen))
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
 def _check_switches(config: DictConfig, tokenizer: Any, model: str) -> None:
