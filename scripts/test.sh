@@ -80,7 +80,7 @@ run_pytest() {
 
 echo "== fast tests"
 # As many processes as cores, four at most; the tests of a file stay together, as they share what the file sets up.
-run_pytest "${FAST_LIMIT:-900}" -m "not slow and not gpu" --durations=15 -n logical --maxprocesses 4 --dist loadfile ${args[@]+"${args[@]}"}
+run_pytest "${FAST_LIMIT:-1800}" -m "not slow and not gpu" --durations=15 -n logical --maxprocesses 4 --dist loadfile ${args[@]+"${args[@]}"}
 
 if ! $fast_only; then
   slow=(-m "$end_to_end" -v --durations=5 ${args[@]+"${args[@]}"})
