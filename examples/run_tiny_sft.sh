@@ -14,7 +14,7 @@ folder="$OUTPUT/sft"
 rm -rf "$folder"
 mkdir -p "$folder"
 begin=$SECONDS
-base=$("$PYTHON" -c "from sage.toy.embedded.series import base_model; print(base_model('$TASK'))")
+base=$("$PYTHON" -c "from sage.toy.embedded.tasks import base_model; print(base_model('$TASK'))")
 "$PYTHON" -m sage.data.sft --data "$TINY_DATA/train.parquet" --out "$folder/sft.parquet"
 
 echo "== sft: $STEPS steps, seed $SEED (log: $folder/train.log)"

@@ -25,8 +25,8 @@ from sage.support.arguments import at_least, positive
 from sage.support.files import why_no_file, write_text
 from sage.toy.embedded import store
 from sage.toy.embedded.comparison import compare, costs_table, scores_table
-from sage.toy.embedded.series import ROOT, make_missing, name_missing, records
-from sage.toy.embedded.tasks import TASKS
+from sage.toy.embedded.series import make_missing, name_missing, records
+from sage.toy.embedded.tasks import ROOT, TASKS
 
 
 def main() -> int:

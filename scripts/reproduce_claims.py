@@ -24,8 +24,8 @@ from typing import Any
 
 from sage.toy.claims.claims import wanted_seeds
 from sage.toy.claims.page import Judged, claims_table, gate_file, gate_table, judge, pages
-from sage.toy.embedded.series import ROOT, make_missing, name_missing, shell
-from sage.toy.embedded.tasks import TASKS
+from sage.toy.embedded.series import make_missing, name_missing, shell
+from sage.toy.embedded.tasks import ROOT, TASKS
 
 
 def as_json(judged: Judged) -> dict[str, Any]:

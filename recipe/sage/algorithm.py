@@ -17,7 +17,7 @@ from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 
 from recipe.sage.channel import put_rows, real_keys
 from sage.method.advantage import distilled_advantages, group_advantages, reliance_weight
-from sage.method.records import Visit
+from sage.method.records import Rollout, Visit
 
 _ROLLOUT_REGISTRY["vllm", "async"] = "recipe.sage.weight_sync.SageServerAdapter"
 
@@ -48,12 +48,16 @@ def sage_advantage(
     return expanded, expanded
 
 
+def _rollouts(batch: KVBatchMeta, visits: Mapping[str, Visit]) -> dict[str, Rollout]:
+    """The rollouts of a batch's rows, by key."""
+    keys = set(batch.keys)
+    found = {f"{uid}_{i}_0": r for uid, visit in visits.items() for i, r in enumerate(visit.accepted.rollouts)}
+    return {key: found[key] for key in sorted(keys & found.keys())}
+
+
 def mark_references(batch: KVBatchMeta, visits: Mapping[str, Visit]) -> None:
     """Write `REFERENCE` as the old log-probs of the rows that hold a reference solution, for `luffy_loss`."""
-    keys = [
-        f"{uid}_{i}_0" for uid, visit in visits.items() for i, r in enumerate(visit.accepted.rollouts) if r.reference
-    ]
-    keys = sorted(set(keys) & set(batch.keys))
+    keys = [key for key, rollout in _rollouts(batch, visits).items() if rollout.reference]
     if not keys:
         return
     lengths = dict(zip(batch.keys, (tag["response_len"] for tag in batch.tags), strict=True))
@@ -74,13 +78,12 @@ def weigh_reliance(batch: KVBatchMeta, visits: Mapping[str, Visit], scale: float
     """
     weights = {
         key: reliance_weight(reliance, scale)
-        for uid, visit in visits.items()
-        for i, rollout in enumerate(visit.accepted.rollouts)
-        if (reliance := rollout.reliance) is not None and (key := f"{uid}_{i}_0") in batch.keys
+        for key, rollout in _rollouts(batch, visits).items()
+        if (reliance := rollout.reliance) is not None
     }
     if not weights:
         return {}
-    keys = sorted(weights)
+    keys = list(weights)
     data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["advantages"])
     rows = data["advantages"].unbind()
     put_rows(batch, keys, advantages=[row * weights[key] for key, row in zip(keys, rows, strict=True)])

@@ -9,8 +9,10 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 
 ROOT = Path(__file__).parents[2]
-
-
+SAME_SCHEDULE = dict.fromkeys(("dapo", "opsd"), "grpo") | dict.fromkeys(
+    ("off-policy", "guide", "sage-reliance"), "sage"
+)
+"""Methods whose schedule is that of another; the others' has their own name."""
 CHECK = f'case "$2" in recipe.sage.command_line | recipe.sage.fit) exec {sys.executable} "$@" ;; esac\n'
 """The check of the arguments, and what is chosen for a GPU, are the real ones."""
 

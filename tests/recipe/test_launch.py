@@ -20,7 +20,7 @@ from recipe.sage.preflight import check_run
 from recipe.sage.preflight.describe import why_not_skip
 from recipe.sage.preflight.rules import Run
 from sage.planning.budget import KNOWN_SHAPES
-from tests.recipe.launching import ROOT, composed, launch, overrides, run_of
+from tests.recipe.launching import ROOT, SAME_SCHEDULE, composed, launch, overrides, run_of
 
 MODELS = {"llama-3.2-3b": 8, "qwen2.5-7b": 8, "qwen3-4b": 4}
 """G of each model."""
@@ -66,13 +66,7 @@ def test_a_script_composes_with_the_papers_settings(model, method, engine, data)
     run = run_of(data, script=f"run_{model}.sh method={method}{BACKEND[engine]}")
     sage, _ = check_run(run)
     actor, rollout = run.actor_rollout_ref.actor, run.actor_rollout_ref.rollout
-    assert sage.schedule == {
-        "dapo": "grpo",
-        "opsd": "grpo",
-        "off-policy": "sage",
-        "guide": "sage",
-        "sage-reliance": "sage",
-    }.get(method, method)
+    assert sage.schedule == SAME_SCHEDULE.get(method, method)
     assert sage.train_on == ("plain" if method in ("off-policy", "guide") else "hinted")
     assert run.algorithm.adv_estimator == "sage"
     assert run.algorithm.filter_groups.enable == (method == "dapo")

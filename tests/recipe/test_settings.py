@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from recipe.sage.preflight import check_run, read_config
 from recipe.sage.preflight.describe import describe_run, why_not_skip
 from sage.toy.embedded.build_data import build
-from sage.toy.embedded.series import base_model, task_config
-from sage.toy.embedded.tasks import KINDS, PROMPTS, TASKS, load_task, plain_prompt
+from sage.toy.embedded.tasks import KINDS, PROMPTS, TASKS, base_model, load_task, plain_prompt, task_config
 from sage.toy.embedded.tokenizer import build_tokenizer
+from tests.recipe.launching import SAME_SCHEDULE
 
 ROOT = Path(__file__).parents[2]
 METHODS = sorted(path.stem for path in (ROOT / "recipe/sage/config/method").glob("*.yaml"))
@@ -142,13 +142,7 @@ def test_every_method_is_one_value_of_the_configuration(method, data, tmp_path):
     hints.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = config(data, f"method={method}", f"sage.hint_source={hints}")
     sage, report = check_run(run)
-    assert sage.schedule == {
-        "dapo": "grpo",
-        "opsd": "grpo",
-        "off-policy": "sage",
-        "guide": "sage",
-        "sage-reliance": "sage",
-    }.get(method, method)
+    assert sage.schedule == SAME_SCHEDULE.get(method, method)
     text = describe_run(run, sage, report)
     skipped = (
         "sage.distill_weight=1.0" if method == "opsd" else "forward and backward; the others' gradients stay the same"

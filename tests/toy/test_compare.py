@@ -156,15 +156,16 @@ def test_curves_keep_only_training_steps(tmp_path):
 )
 def test_a_run_is_an_example_with_overrides(method, rate, steps, arguments, tmp_path, monkeypatch):
     """A learning rate of its own goes to the trainer and is recorded apart."""
-    started = []
-    monkeypatch.setattr(series, "shell", lambda command, limit, **env: started.append((command, env)))
+    started, tested = [], []
+
+    def shell(command, limit, **environment):
+        started.append((command, environment))
+        (Path(environment["OUTPUT"]) / "sft").mkdir(parents=True)
+        (Path(environment["OUTPUT"]) / "sft/wall_seconds").write_text("9\n")
+
+    monkeypatch.setattr(series, "shell", shell)
     monkeypatch.setattr(series, "read_run", lambda folder, seed: {})
-    tested = []
     monkeypatch.setattr(series, "held_out", lambda task, model, data, out: tested.append(model) or {"hard": 0.1})
-    (tmp_path / f"wheels/seed7{'' if rate is None else f'-lr{rate:g}'}/sft/sft").mkdir(parents=True)
-    monkeypatch.setattr(series.shutil, "rmtree", lambda folder, **_: None)
-    for sft in tmp_path.rglob("sft/sft"):
-        (sft / "wall_seconds").write_text("9\n")
     found = series.run("wheels", method, 7, tmp_path, "s", rate)
     ((command, environment),) = started
     script = "examples/run_tiny_sft.sh" if method == "sft" else "examples/run_tiny_cpu.sh"

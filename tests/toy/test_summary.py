@@ -87,7 +87,7 @@ def test_a_failure_shows_the_end_of_the_log_and_its_status(tmp_path):
 
 
 def test_a_run_without_steps_is_watched_too(tmp_path):
-    """The test after SFT, and any other with trainer.val_only."""
+    """Such as one with trainer.val_only."""
     assert watch(tmp_path, "--", sys.executable, "-c", "print('tested')", steps=0).returncode == 0
 
 

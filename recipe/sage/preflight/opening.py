@@ -27,6 +27,7 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 from verl.utils.dataset.rl_dataset import get_dataset_class
 from verl.utils.import_utils import import_external_libs
 from verl.utils.model import get_hf_auto_model_class
+from verl.utils.py_functional import convert_to_regular_types
 from verl.utils.reward_score import get_default_compute_score
 
 from recipe.sage.encoding import encode_messages, rollout_options
@@ -257,14 +258,11 @@ def _build_model(config: DictConfig, model: Any) -> None:
         if "://" not in adapter and not Path(adapter, "adapter_config.json").is_file():
             raise ValueError(f"actor_rollout_ref.model.lora_adapter_path={adapter} has no adapter_config.json of peft")
     elif model.lora_rank:
-        chosen = {name: _plain(getattr(model, name)) for name in ("target_modules", "exclude_modules")}
+        names = ("target_modules", "target_parameters", "exclude_modules")
+        chosen = {name: convert_to_regular_types(getattr(model, name)) for name in names}
         keys = ", ".join(f"actor_rollout_ref.model.{name}={value}" for name, value in chosen.items() if value)
         with foreign(f"{keys} does not fit {model.path}"), torch.device("meta"):
             get_peft_model(made, LoraConfig(r=model.lora_rank, **chosen))
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
 def _check_switches(config: DictConfig, tokenizer: Any, model: str) -> None:

@@ -56,22 +56,13 @@ def better(runs: Runs, above: str, below: str, threshold: float = 0.0) -> Part:
     return difference(runs, f"hard accuracy, {above} - {below}", above, below, hard, threshold, small)
 
 
-def timed(runs: Runs, above: str, below: str, threshold: float = 1.0, most: bool = False) -> Part:
-    """Seconds in steps, relative, of runs in the same series; times of others are not comparable.
-
-    The ratio is to be above the threshold; with ``most``, at most the threshold.
-    """
+def timed(runs: Runs, above: str, below: str, threshold: float = 1.0) -> Part:
+    """Seconds in steps, relative, of runs in the same series; times of others are not comparable."""
     series = {m: {s: r["series"] for s, r in runs.get(m, {}).items()} for m in (above, below)}
     seeds = {s for s, name in series[above].items() if series[below].get(s) == name not in UNTIMED}
     beside = {m: {s: runs[m][s] for s in seeds} for m in (above, below) if seeds}
     what = f"seconds in steps, {above} / {below}"
-
-    def ratio(a: Record, b: Record) -> float:
-        return a["step_seconds"] / b["step_seconds"]
-
-    if most:
-        return compare(beside, f"{threshold:g} - {what}", (above, below), lambda a, b: threshold - ratio(a, b))
-    return compare(beside, what, (above, below), ratio, threshold)
+    return compare(beside, what, (above, below), lambda a, b: a["step_seconds"] / b["step_seconds"], threshold)
 
 
 def best_fixed(runs: Runs) -> str | None:
@@ -124,7 +115,7 @@ def online(runs: Runs) -> list[Part]:
 
 def at_grpos_time(runs: Runs, name: str) -> list[Part]:
     """SAGE's accuracy within the margin, in little more than GRPO's seconds."""
-    return [better(runs, name, "sage", -MARGIN), timed(runs, name, "grpo", SETTINGS["margins"]["seconds"], most=True)]
+    return [better(runs, name, "sage", -MARGIN), timed(runs, "grpo", name, 1 / SETTINGS["margins"]["seconds"])]
 
 
 def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:

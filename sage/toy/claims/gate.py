@@ -23,9 +23,9 @@ from typing import Any
 from sage.evaluation.generate import Decoding, Replicas, Request
 from sage.hints.writer import request_seed
 from sage.method.gate import advantage_energy
+from sage.support.files import write_text
 from sage.toy.claims.judge import Part
-from sage.toy.embedded.series import CPU_ENGINE, base_model
-from sage.toy.embedded.tasks import KINDS, PROMPTS, TASKS, load_task, plain_prompt
+from sage.toy.embedded.tasks import CPU_ENGINE, KINDS, PROMPTS, TASKS, base_model, load_task, plain_prompt
 
 GROUP_SIZE, ESTIMATE, PROBLEMS = 8, 64, 40
 SEED = 31
@@ -84,10 +84,7 @@ def measure_gate(
         groups = [sum(found[start : start + GROUP_SIZE]) for start in starts]
         table[name.split("/")[0]][at].append([sum(found[:estimate]), *groups])
     record = {"group_size": GROUP_SIZE, "estimate": estimate, "correct": table}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
-    partial.replace(out)
+    write_text(out, json.dumps(record, separators=(",", ":")) + "\n")
 
 
 def gate_rows(path: Path) -> list[dict[str, float]]:

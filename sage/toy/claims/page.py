@@ -15,9 +15,9 @@ from sage.toy.claims.judge import Claim, Runs
 from sage.toy.claims.picture import SHOWN, picture
 from sage.toy.embedded import store
 from sage.toy.embedded.comparison import brief_table, compare, costs_table, markdown, scores_table
-from sage.toy.embedded.series import RESULTS, ROOT, STEPS, TUNING
+from sage.toy.embedded.series import RESULTS, STEPS, TUNING
 from sage.toy.embedded.summary import ROWS
-from sage.toy.embedded.tasks import KINDS, TASKS
+from sage.toy.embedded.tasks import KINDS, ROOT, TASKS
 
 COMMAND = "python scripts/reproduce_claims.py --docs"
 BEGIN, END = f"<!-- begin: {COMMAND} -->", "<!-- end -->"

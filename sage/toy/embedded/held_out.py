@@ -11,23 +11,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 
-from sage.toy.embedded.tasks import KINDS, TASKS
+from sage.toy.embedded.tasks import ENGINE_OPTIONS, KINDS, ROOT, TASKS, task_config
 
-ROOT = Path(__file__).resolve().parents[3]
-CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
-"""Arguments of vLLM's engine for the embedded models."""
 NAME = "model"
-
-
-def task_config(task: str) -> dict[str, Any]:
-    """What a task sets in the recipe's configuration."""
-    return yaml.safe_load((ROOT / f"recipe/sage/config/task/{task}.yaml").read_text(encoding="utf-8"))
 
 
 def read_scores(out: Path) -> dict[str, float]:
@@ -53,7 +43,7 @@ def main() -> int:
     command = ["--model", args.model, "--name", NAME, "--out", args.out, "--benchmarks", *benchmarks]
     command += ["--samples", args.samples, "--temperature", 1, "--top-p", 1, "--max-tokens", 56, "--no-responses"]
     command += ["--verifier", task_config(args.task)["sage"]["verifier"]]
-    command += [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]
+    command += ENGINE_OPTIONS
     return subprocess.run([sys.executable, ROOT / "scripts/evaluate.py", *map(str, command)]).returncode
 
 

@@ -1,7 +1,8 @@
 """The series of recorded runs of the embedded tasks: what each row changes, and how a missing run is made.
 
 Every run is ``examples/run_tiny_cpu.sh`` (or ``run_tiny_sft.sh``) with the overrides of `METHODS`: real verl, Ray and
-vLLM. A run is recorded when it has ended; an interrupted one is made again.
+vLLM. Its last weights are tested with `sage.toy.embedded.held_out`. A run is recorded when it has ended; an interrupted
+one is made again.
 """
 
 from __future__ import annotations
@@ -27,11 +28,10 @@ from sage.support.processes import GRACE, end_group, end_with_parent
 from sage.support.versions import installed
 from sage.toy.embedded import store
 from sage.toy.embedded.build_data import TEST, TRAIN, build, final_test, write
-from sage.toy.embedded.held_out import CPU_ENGINE, read_scores, task_config
+from sage.toy.embedded.held_out import read_scores
 from sage.toy.embedded.summary import PACKAGES, summarize
-from sage.toy.embedded.tasks import Problem
+from sage.toy.embedded.tasks import ENGINE_OPTIONS, ROOT, Problem, base_model, task_config
 
-ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "results"
 """Records by task and method."""
 TUNING = ROOT / "benchmarks/results/learning_rate"
@@ -44,11 +44,6 @@ TESTED = {"opchain": (1000, 1), "wheels": (200, 5)}
 
 UNTIMED = ("busy", "pairs")
 """Series made while other work ran on the machine: their times are not compared."""
-
-
-def base_model(task: str) -> str:
-    """The folder of a task's base model."""
-    return task_config(task)["actor_rollout_ref"]["model"]["path"]
 
 
 def records(task: str, rate: float | None = None) -> Path:
@@ -104,7 +99,7 @@ def write_offline_hints(task: str, data: Path, out: Path, draws: int) -> None:
     command = ["--model", base_model(task), "--data", data, "--out", out, "--draws", draws]
     command += ["--prompts", "sage/toy/embedded/prompts.yaml", "--request", "level"]
     command += ["--max-tokens", sage["hint_max_tokens"], "--verifier", sage["verifier"]]
-    command += [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]
+    command += ENGINE_OPTIONS
     shell([sys.executable, "scripts/write_hints.py", *map(str, command)], limit=1800)
 
 

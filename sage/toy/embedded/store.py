@@ -11,6 +11,7 @@ from pydantic import with_config
 from typing_extensions import TypedDict
 
 from sage.report.tables.records import Measured, load_record
+from sage.support.files import write_text
 from sage.support.values import Share
 
 CURVES = (
@@ -68,10 +69,7 @@ def path_of(folder: Path, method: str, seed: int) -> Path:
 def save(folder: Path, record: dict[str, Any]) -> Path:
     """Write the record of one run, whole or not at all."""
     path = path_of(folder, record["method"], record["seed"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(record, separators=(",", ":")) + "\n")
     return path
 
 

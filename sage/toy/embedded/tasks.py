@@ -7,13 +7,22 @@ import random
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import yaml
 
 from sage.hints.prompts import PromptTemplates
 
+ROOT = Path(__file__).resolve().parents[3]
 TASKS = ("opchain", "wheels")
 KINDS = ("easy", "medium", "hard")
 PROMPTS = PromptTemplates.load(Path(__file__).with_name("prompts.yaml"))
+
+
+CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
+"""Arguments of vLLM's engine for the embedded models."""
+ENGINE_OPTIONS = [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]
+"""The same for scripts/evaluate.py and scripts/write_hints.py."""
 
 
 class Problem(Protocol):
@@ -63,6 +72,16 @@ def load_task(name: str) -> Task:
     """The task ``sage.toy.<name>``; one of `TASKS`."""
     task, corpus = (importlib.import_module(f"sage.toy.{name}.{part}") for part in ("task", "corpus"))
     return Task(name, task.make_problems, task.is_correct, corpus.sample_document)
+
+
+def task_config(task: str) -> dict[str, Any]:
+    """What a task sets in the recipe's configuration."""
+    return yaml.safe_load((ROOT / f"recipe/sage/config/task/{task}.yaml").read_text(encoding="utf-8"))
+
+
+def base_model(task: str) -> str:
+    """The folder of a task's base model."""
+    return task_config(task)["actor_rollout_ref"]["model"]["path"]
 
 
 def plain_prompt(problem: Problem) -> str:
