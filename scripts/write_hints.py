@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from sage.data.training import check_training_files
 from sage.grading.verifier import Verifier, load_verifier
-from sage.hints.endpoint import Endpoint, is_endpoint
+from sage.hints.endpoint import Endpoint, Sampling, is_endpoint
 from sage.hints.files import AskAny, already_done, check_settings, noted_settings, write_hints
 from sage.hints.prompts import PromptTemplates
 from sage.hints.reply import TEMPLATE_END, opened_thoughts
@@ -133,15 +133,22 @@ def ask_vllm(args: argparse.Namespace, templates: PromptTemplates, model: LocalM
     return ask
 
 
+def open_endpoint(args: argparse.Namespace) -> Endpoint:
+    """The endpoint of the options.
+
+    Raises:
+        ValueError: its URL is not complete.
+    """
+    schema = json_schema(args.max_level) if args.request == "json" and not args.free_text else None
+    return Endpoint(args.model, Sampling(args.temperature, args.top_p, args.max_tokens + args.thinking_tokens, schema))
+
+
 def ask_endpoint(args: argparse.Namespace, templates: PromptTemplates) -> AskAny:
     """Requests to an OpenAI-compatible endpoint."""
-    endpoint = Endpoint(args.model)
-    schema = json_schema(args.max_level) if args.request == "json" and not args.free_text else None
+    endpoint = open_endpoint(args)
 
     async def ask(prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:
-        messages = templates.hint_request(prompt.problem, prompt.solution or "", level)
-        longest = args.max_tokens + args.thinking_tokens
-        return await endpoint.ask(messages, args.temperature, args.top_p, longest, seed, schema)
+        return await endpoint.ask(templates.hint_request(prompt.problem, prompt.solution or "", level), seed)
 
     return ask
 
@@ -222,9 +229,7 @@ def main() -> int:
                 raise ValueError(
                     "--template-kwargs: an endpoint applies its own template; set them where it is started"
                 )
-            endpoint = Endpoint(args.model)
-            schema = json_schema(args.max_level) if args.request == "json" and not args.free_text else None
-            if reason := endpoint.why_not(args.temperature, args.top_p, schema):
+            if reason := open_endpoint(args).why_not():
                 raise ValueError(f"--model {args.model} gives no hints, by a trial request: {reason}")
         model = None if is_endpoint(args.model) else LocalModel.open(args)
         identity = model.identity(dict(args.engine)) if model else {"model": args.model}

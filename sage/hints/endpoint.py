@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -98,6 +99,17 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How an endpoint is asked to sample its answers."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    schema: Mapping[str, Any] | None = None
+    """The JSON schema of the answers; it is asked for as long as the endpoint takes it."""
+
+
 class Endpoint:
     """An OpenAI-compatible chat endpoint: ``http://host:port/v1``, or with ``#model`` where it serves several.
 
@@ -106,6 +118,7 @@ class Endpoint:
 
     Args:
         url: as above.
+        sampling: of all requests.
         timeout: seconds for each of four tries to reach it.
 
     Raises:
@@ -119,27 +132,28 @@ class Endpoint:
     pause = 1.0
     """Seconds before the second try, twice as many before each further one."""
 
-    def __init__(self, url: str, timeout: float = 300.0) -> None:
+    def __init__(self, url: str, sampling: Sampling, timeout: float = 300.0) -> None:
         from openai import AsyncOpenAI
 
         _check_url(url)
         base, _, self.model = url.partition("#")
         key = os.environ.get("SAGE_HINT_API_KEY", "none")
         self.client = AsyncOpenAI(base_url=base, api_key=key, max_retries=3, timeout=timeout)
+        self.sampling = sampling
         self.limit = "max_tokens"
         self.takes_format = True
         self.logged: set[str] = set()
 
-    def why_not(self, temperature: float, top_p: float, schema: Mapping[str, Any] | None = None) -> str | None:
+    def why_not(self) -> str | None:
         """Why a short trial request fails; None when it is answered. Not to be called in a running event loop.
 
-        Afterwards ``takes_format`` says whether it took the schema, where one was given.
+        Afterwards ``takes_format`` says whether it took the schema, where there is one.
         """
         from openai import OpenAIError
 
         async def ask() -> None:
             self.client = self.client.with_options(max_retries=1, timeout=60)
-            await self._ask([{"role": "user", "content": "Say yes."}], temperature, top_p, 16, 0, schema)
+            await self._ask([{"role": "user", "content": "Say yes."}], 0, 16)
 
         try:
             asyncio.run(ask())
@@ -149,24 +163,13 @@ class Endpoint:
             return str(error)
         return None
 
-    async def ask(
-        self,
-        messages: Sequence[dict[str, str]],
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
-        seed: int,
-        schema: Mapping[str, Any] | None = None,
-    ) -> Reply | HintFailure:
-        """The answer to one request; `HintFailure.ENDPOINT` when there is still none, or none with a text.
-
-        With a JSON schema the answer is asked for in this format, as long as the endpoint takes it.
-        """
+    async def ask(self, messages: Sequence[dict[str, str]], seed: int) -> Reply | HintFailure:
+        """The answer to one request; `HintFailure.ENDPOINT` when there is still none, or none with a text."""
         from openai import OpenAIError
 
         for number in range(self.tries):
             try:
-                return await self._ask(messages, temperature, top_p, max_tokens, seed + number, schema)
+                return await self._ask(messages, seed + number, self.sampling.max_tokens)
             except OpenAIError as error:
                 self._log(error)
                 break
@@ -180,21 +183,14 @@ class Endpoint:
             self.logged.add(kind)
             logger.warning("%s gave no hint, counted as endpoint: %s: %s", self.client.base_url, kind, error)
 
-    async def _ask(
-        self,
-        messages: Sequence[dict[str, str]],
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
-        seed: int,
-        schema: Mapping[str, Any] | None,
-    ) -> Reply:
+    async def _ask(self, messages: Sequence[dict[str, str]], seed: int, max_tokens: int) -> Reply:
         from openai import BadRequestError, UnprocessableEntityError
 
         # Raw responses: what calls itself a completion may be anything.
         begin = time.perf_counter()
         if not self.model:
             self.model = _first_model((await self.client.models.with_raw_response.list()).text)
+        schema = self.sampling.schema
         limit, takes_format = self.limit, self.takes_format
         body: dict[str, Any] = {limit: max_tokens}
         if schema and takes_format:
@@ -204,8 +200,8 @@ class Endpoint:
             answer = await self.client.chat.completions.with_raw_response.create(
                 model=self.model,
                 messages=list(messages),  # type: ignore[arg-type]
-                temperature=temperature,
-                top_p=top_p,
+                temperature=self.sampling.temperature,
+                top_p=self.sampling.top_p,
                 seed=seed,
                 extra_body=body,
             )
@@ -220,7 +216,7 @@ class Endpoint:
                 self.takes_format = False
             else:
                 raise
-            return await self._ask(messages, temperature, top_p, max_tokens, seed, schema)
+            return await self._ask(messages, seed, max_tokens)
         text, tokens, cut = read_completion(answer.text)
         self.without_format += bool(schema) and not takes_format
         return Reply(text, tokens, time.perf_counter() - begin, cut)
@@ -231,8 +227,9 @@ class EndpointSource(Written):
 
     def __init__(self, url: str, settings: HintSettings) -> None:
         super().__init__(settings)
-        self.endpoint = Endpoint(url, settings.timeout)
-        self.schema = json_schema(settings.max_level) if settings.schema and settings.request == "json" else None
+        schema = json_schema(settings.max_level) if settings.schema and settings.request == "json" else None
+        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens, schema)
+        self.endpoint = Endpoint(url, sampling, settings.timeout)
 
     @classmethod
     def takes(cls, spec: str) -> bool:
@@ -247,13 +244,8 @@ class EndpointSource(Written):
 
     @classmethod
     def why_not(cls, spec: str, settings: HintSettings) -> str | None:
-        source = cls(spec, settings)
-        reason = source.endpoint.why_not(settings.temperature, settings.top_p, source.schema)
+        reason = cls(spec, settings).endpoint.why_not()
         return f"a trial request: {reason}" if reason else None
 
     async def ask(self, query: HintQuery, policy: Policy) -> Reply | HintFailure:
-        asked = self.settings
-        messages = self.messages(query)
-        return await self.endpoint.ask(
-            messages, asked.temperature, asked.top_p, asked.max_tokens, query.seed, self.schema
-        )
+        return await self.endpoint.ask(self.messages(query), query.seed)

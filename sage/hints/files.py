@@ -1,7 +1,8 @@
 """Writing a hint file ahead of training: every prompt, every draw, every level, checked like an online hint.
 
 The file is JSONL and grows as hints come in, so that an interrupted run goes on where it was; what could not be written
-is in ``<file>.failures.jsonl`` with its reason, and is not tried again either, except where an endpoint did not answer.
+is in ``<file>.failures.jsonl`` with its reason and the model's answer, and is not tried again either, except where an
+endpoint did not answer.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class _Row:
     level: int
     draw: int
     failure: str | None = None
+    answer: str | None = None
+    """What the model wrote, of a failure; at most `sage.method.records.LONGEST_ANSWER` characters."""
 
 
 def failures_path(path: Path) -> Path:
@@ -132,7 +135,9 @@ async def write_hints(
                 if isinstance(hint, HintFailure):
                     counts[hint.value] += 1
                     if hint is not HintFailure.ENDPOINT:
-                        failed.write(json.dumps(row | {"failure": hint.value}) + "\n")
+                        answer = writer.requests[-1].answer if writer.requests else None
+                        row |= {"failure": hint.value, "answer": answer}
+                        failed.write(json.dumps(row, ensure_ascii=False) + "\n")
                 else:
                     counts["written"] += 1
                     hints.write(json.dumps(row | {"hint": hint.text}, ensure_ascii=False) + "\n")

@@ -93,12 +93,12 @@ def test_a_bad_answer_is_a_counted_failure_in_training_and_a_sentence_in_the_tri
     sent = source.endpoint.client.sent
     assert len(sent) == Endpoint.tries and len({request["seed"] for request in sent}) == Endpoint.tries
     assert message in caplog.text and len(caplog.records) == 1
-    assert message in source.endpoint.why_not(1.0, 1.0, source.schema)
+    assert message in source.endpoint.why_not()
 
 
 def test_requests_for_one_level_have_no_schema(serving):
     source = serving(completion("a hint"))
     assert asyncio.run(source.ask(QUERY, None)).text == "a hint"
-    assert "response_format" in source.endpoint.client.sent[0]["extra_body"] and source.schema
+    assert "response_format" in source.endpoint.client.sent[0]["extra_body"] and source.endpoint.sampling.schema
     for other in ({"request": "level"}, {"schema": False}):
-        assert EndpointSource("http://h/v1", HintSettings(**(vars(SETTINGS) | other))).schema is None
+        assert EndpointSource("http://h/v1", HintSettings(**(vars(SETTINGS) | other))).endpoint.sampling.schema is None

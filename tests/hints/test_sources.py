@@ -1,6 +1,7 @@
 import asyncio
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import pytest
 
 from sage.grading.verifier import ExactVerifier
 from sage.hints.catalogue import load_hint_source
-from sage.hints.endpoint import Endpoint, EndpointSource
+from sage.hints.endpoint import Endpoint, EndpointSource, Sampling
 from sage.hints.files import already_done, check_settings, failures_path, write_hints
 from sage.hints.hint_file import HintFile
 from sage.hints.prefix import Prefix
@@ -156,7 +157,9 @@ def test_a_hint_file_is_written_resumed_and_read_back(tmp_path):
     assert run(path, ask) == {"before": 30}
     hints = HintFile.load(path, 3)
     assert hints.draw("p0", 2, 0) != hints.draw("p0", 2, 1) and hints.covered(["p4"], 1) == 0
-    assert len(already_done(path)) == 30 and failures_path(path).read_text().count("leak") == 6
+    failures = [json.loads(line) for line in failures_path(path).read_text().splitlines()]
+    assert len(already_done(path)) == 30 and [one["failure"] for one in failures] == ["leak"] * 6
+    assert {one["answer"] for one in failures} == {"the answer is 12345"}, "what the model wrote"
 
 
 def test_a_file_is_not_gone_on_with_by_another_model(tmp_path):
@@ -215,18 +218,20 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
+SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64)
+
+
 @pytest.fixture
 def endpoint():
     server = HTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     Server.statuses, Server.seen, Server.refused = [], [], "nothing"
-    yield Endpoint(f"http://127.0.0.1:{server.server_port}/v1")
+    yield Endpoint(f"http://127.0.0.1:{server.server_port}/v1", SAMPLING)
     server.shutdown()
 
 
-def ask(endpoint, schema=None):
-    messages = [{"role": "user", "content": "a hint?"}]
-    return asyncio.run(endpoint.ask(messages, temperature=0.7, top_p=0.9, max_tokens=64, seed=11, schema=schema))
+def ask(endpoint):
+    return asyncio.run(endpoint.ask([{"role": "user", "content": "a hint?"}], seed=11))
 
 
 def test_an_endpoint_is_asked_with_our_sampling_and_tried_again(endpoint):
@@ -250,10 +255,10 @@ def test_an_endpoint_that_refuses_is_a_counted_failure_and_logged_once(endpoint,
 
 
 def test_a_trial_says_why_an_endpoint_gives_no_hints(endpoint):
-    assert endpoint.why_not(1.0, 1.0) is None
+    assert endpoint.why_not() is None
     Server.statuses.append(401)
-    assert endpoint.why_not(1.0, 1.0).startswith("AuthenticationError: Error code: 401")
-    assert Endpoint("http://127.0.0.1:9/v1#m").why_not(1.0, 1.0).startswith("APIConnectionError")
+    assert endpoint.why_not().startswith("AuthenticationError: Error code: 401")
+    assert Endpoint("http://127.0.0.1:9/v1#m", SAMPLING).why_not().startswith("APIConnectionError")
 
 
 def test_a_model_that_wants_another_name_for_the_limit_gets_it(endpoint):
@@ -264,21 +269,23 @@ def test_a_model_that_wants_another_name_for_the_limit_gets_it(endpoint):
 
 
 def test_an_endpoint_is_asked_for_the_format_and_without_it_once_it_refused(endpoint, caplog):
-    assert ask(endpoint, json_schema(2)).text == "first add"
+    endpoint.sampling = replace(SAMPLING, schema=json_schema(2))
+    assert ask(endpoint).text == "first add"
     form = Server.seen[-1]["response_format"]
     assert form["type"] == "json_schema" and form["json_schema"]["schema"] == json_schema(2)
     Server.refused = "response_format"
-    assert [ask(endpoint, json_schema(2)).text for _ in range(2)] == ["first add"] * 2
+    assert [ask(endpoint).text for _ in range(2)] == ["first add"] * 2
     assert ["response_format" in sent for sent in Server.seen] == [True, True, False, False]
     assert endpoint.without_format == 2 and not endpoint.takes_format
     assert [record.getMessage().split(", asked")[0][-20:] for record in caplog.records] == ["takes no JSON schema"]
 
 
 def test_a_trial_finds_out_whether_an_endpoint_takes_the_format(endpoint):
+    endpoint.sampling = replace(SAMPLING, schema=json_schema(3))
     Server.refused = "response_format"
-    assert endpoint.why_not(1.0, 1.0, json_schema(3)) is None and not endpoint.takes_format
+    assert endpoint.why_not() is None and not endpoint.takes_format
     Server.refused, Server.statuses = "nothing", [400]
-    assert endpoint.why_not(1.0, 1.0, json_schema(3)).startswith("BadRequestError")
+    assert endpoint.why_not().startswith("BadRequestError")
 
 
 def test_hints_with_line_ends_of_text_are_read_as_they_were_written(tmp_path):
