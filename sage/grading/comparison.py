@@ -181,9 +181,10 @@ class _Comparison:
         left, right = _region(left), _region(right)
         if not isinstance(left, Region) or not isinstance(right, Region):
             return False
-        if left.name and right.name and left.name != right.name:
-            return False
-        return self._unordered(left.spans, right.spans, self._spans)
+        names: bool | None = not left.name or not right.name or left.name == right.name
+        if not names and not (is_simple(left.name) and is_simple(right.name)):
+            names = self._mathematical(left.name, right.name)
+        return _all((names, self._unordered(left.spans, right.spans, self._spans)))
 
     def _spans(self, left: Span, right: Span) -> bool | None:
         if (left.has_low, left.has_high) != (right.has_low, right.has_high):
@@ -283,15 +284,20 @@ class _Comparison:
         return self._mathematics(left, right) if self._mathematics else None
 
 
-_GRAPH = frozenset(("y", "f(x)"))
-"""Names of one and the same function of x."""
+_GRAPH = ({"y", "f(x)"}, {"y'", "f'(x)", r"\frac{dy}{dx}"})
+"""Names of one and the same function of x, and of its derivative."""
 _CHOSEN = re.compile(r"C\(([^(),]+),([^(),]+)\)")
 _ANGLE = re.compile(r"\\angle ?([A-Z]{3})")
 _BASED = re.compile(r"[+-]?\d[\w.]*_\d+|[A-F]+_\d\d+")
 
 
+_SPELLING = re.compile(r"\\overline ?\{(\w+)\}|(d\w)/(d\w)")
+
+
 def _same_name(left: str, right: str) -> bool:
-    return left == right or {left, right} <= _GRAPH or _numbered(left, right) or _numbered(right, left)
+    left, right = (_SPELLING.sub(lambda m: m[1] or rf"\frac{{{m[2]}}}{{{m[3]}}}", name) for name in (left, right))
+    alike = left == right or any({left, right} <= names for names in _GRAPH)
+    return alike or _numbered(left, right) or _numbered(right, left)
 
 
 def _numbered(name: str, other: str) -> bool:
@@ -356,10 +362,16 @@ def _on_24_hours(value: Value, other: Value) -> Value:
     return Value(f"{int(match[1]) + 12}{match[2]}")
 
 
+_LETTER_UNIT = rf"[{UNIT_LETTERS}](?:\^(?:\d|\{{-\d\}}))?"
+_LETTER_FRACTION = re.compile(rf"\\frac\{{({_LETTER_UNIT})\}}\{{({_LETTER_UNIT})\}}")
+_LETTER_UNITS = re.compile(rf"(.*[\d}}])( ?)({_LETTER_UNIT}(?:(?:[ /]|\\cdot ?){_LETTER_UNIT})*)")
+
+
 def _with_letter_as_unit(value: Value, other: Value, may_be_missing: bool) -> Value:
-    """``5 m`` as five metres, where the other side has a unit or, if it may miss one, a value without letters."""
-    match = re.fullmatch(rf"(.*\d)( ?)([{UNIT_LETTERS}])", value.math)
+    r"""``5 m``, ``5\frac{m}{s}`` with a unit, where the other side has one or, if it may miss one, a value without
+    letters."""
+    match = _LETTER_UNITS.fullmatch(_LETTER_FRACTION.sub(r" \1/\2", value.math))
     if not match or value.remark or letters(other.math) or not (other.remark or may_be_missing):
         return value
-    unit = remark(f'"{match[3]}"')
+    unit = remark(re.sub("[A-Za-z]", r'"\g<0>"', match[3].replace(r"\cdot", "")))
     return Value(match[1], unit) if match[2] or unit == other.remark else value

@@ -98,8 +98,12 @@ _SCALED = re.compile(
 )
 _CASES = re.compile(r"(.*?=)?\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
 _CONDITIONS = {'"where"': False, '"for"': False, '"with"': False, '"if"': True, '"when"': True, '"unless"': True}
-_DOMAIN = re.compile(r"([A-Za-z])\\in ?\\mathbb\{[ZN]\}\S*")
-_DOMAIN_BEHIND = re.compile(rf"([^,;]+)\(({_DOMAIN.pattern.replace('S*', 'S*?')})\)")
+_DOMAIN = re.compile(
+    r'(?:"(?:where|for|with|any|all|every|some|an)")*(?:([A-Za-z])(?:\\in ?(\\mathbb\{[ZN]\}\S*)'
+    r'|(?:=|"is"|"are")?(?:"an"|"any"|"some")*"integers?")|(?:"integers?"|\\mathbb\{Z\}) ?([A-Za-z]))'
+)
+"""What an index runs over: \\in\\mathbb{Z}, in words too."""
+_IN_BRACKETS_BEHIND = re.compile(r"([^,;]+)\((.+)\)")
 _UNIT = rf"(?:{WORD}(?:\^ ?(?:\{{-?\d+\}}|\d))?)"
 _BEHIND = re.compile(rf'(?:\\cdot ?(?=")|[ *-](?=["(])|/(?=["(])|{_UNIT}|\((?:{_UNIT}|[ /*-]|\\cdot ?)+\)(?:\^\d)?)+\Z')
 _IN_FRONT = re.compile(rf"(?:{WORD}|[ -](?=\"))+[: ]*|\((?:{WORD})+\)")
@@ -117,20 +121,20 @@ def parse(text: str, depth: int = 0) -> Kind:
         return Value(text)
     if (match := _MODULUS.fullmatch(text)) and text.count(r"\mod") == 1:
         return Congruence((match[1] or "").strip(), parse(match[2].strip("("), depth + 1), match[3].strip())
-    if (match := _DOMAIN_BEHIND.fullmatch(text)) and match[3] in letters_as_written(match[1]):
-        return _over(match[1].strip(), match[2], match[3], depth)
+    if (match := _IN_BRACKETS_BEHIND.fullmatch(text)) and (limited := _over(match[1].strip(), match[2], depth)):
+        return limited
     pieces, connectors = cut(text, LISTING)
     pieces = [piece for piece in pieces if piece]
     if len(pieces) < 2:
         return _element(pieces[0] if pieces else text, depth)
-    if domain := _DOMAIN.fullmatch(pieces[-1]):
-        rest = text[: text.rindex(pieces[-1])].rstrip(', ("')
-        if domain[1] in letters_as_written(rest):
-            return _over(rest, pieces[-1], domain[1], depth)
+    if limited := _over(text[: text.rindex(pieces[-1])].rstrip(", ("), pieces[-1], depth):
+        return limited
     items = [parse(piece, depth + 1) if r"\mod" in piece else _element(piece, depth) for piece in pieces]
     if '"or"' in connectors and any(isinstance(item, Region) for item in items):
         items = [_as_point(item) for item in items]
     regions = [item for item in items if isinstance(item, Region)]
+    if regions == items[1:] and connectors == [","] and regions[0].name in letters_as_written(pieces[0]):
+        return Limited(items[0], regions[0], True)
     if len(regions) == len(items) and (region := combine(regions, connectors)):
         return region
     classes = [item for item in items if isinstance(item, Congruence)]
@@ -142,7 +146,7 @@ def parse(text: str, depth: int = 0) -> Kind:
 
 
 def _is_letter(item: Kind) -> bool:
-    return isinstance(item, Value) and not item.remark and item.math.isalpha() and len(item.math) == 1
+    return isinstance(item, Value) and not item.remark and bool(re.fullmatch(r"(?:\\neg ?)?[A-Za-z]", item.math))
 
 
 def _as_point(item: Kind) -> Kind:
@@ -160,8 +164,13 @@ def _flat(items: Sequence[Kind], text: str) -> tuple[Kind, ...]:
     return tuple(part for each in parts for part in each)
 
 
-def _over(rest: str, domain: str, index: str, depth: int) -> Limited:
-    """An answer for every value of an index, which is called k where no other k is."""
+def _over(rest: str, condition: str, depth: int) -> Limited | None:
+    """An answer for every value of an index, which is called k where no other k is; None where no index is in it."""
+    match = _DOMAIN.fullmatch(condition)
+    index = match and (match[1] or match[3])
+    if not match or not index or index not in letters_as_written(rest):
+        return None
+    domain = index + r"\in" + (match[2] or r"\mathbb{Z}")
     if index != "k" and "k" not in letters_as_written(rest):
         rest, domain = (
             re.sub(rf'\\[A-Za-z]+|"[^"]*"|{index}', lambda m: "k" if m[0] == index else m[0], text)
@@ -179,7 +188,9 @@ def _element(text: str, depth: int) -> Kind:
     head, conditions = cut(text, _CONDITIONS)
     if conditions and head[0] and '"' not in head[0]:
         condition = text[text.lower().index(conditions[0], len(head[0])) + len(conditions[0]) :].strip()
-        return Limited(_element(head[0], depth + 1), parse(condition, depth + 1), _CONDITIONS[conditions[0]])
+        return _over(head[0], condition, depth) or Limited(
+            _element(head[0], depth + 1), parse(condition, depth + 1), _CONDITIONS[conditions[0]]
+        )
     if match := _CASES.fullmatch(text):
         rows = [_cells(row, depth) for row in match[2].split(r"\\") if row.strip()]
         return Listing(tuple(Listing(row, ordered=True) for row in rows), ordered=False)
@@ -287,7 +298,8 @@ def _equation(text: str, depth: int) -> Kind:
         if isinstance(item, Region) or span:
             return Region(sides[0], item.spans if isinstance(item, Region) else (span,) if span else ())
         return Named(_named(sides[0]), item, None, text)
-    if len(sides) == 2 and not letters(sides[0]) and '"' not in sides[0] and is_simple(sides[1]):
+    binds = '"' in sides[1] and bool(BINDING & set(spoken(sides[1])))
+    if len(sides) == 2 and not letters(sides[0]) and '"' not in sides[0] and is_simple(sides[1]) and not binds:
         sides = sides[::-1]
     names, values = (enclosed(side) for side in (sides[0], sides[-1]))
     if len(sides) == 2 and names and values and names[0] == values[0] == "(":
@@ -310,7 +322,7 @@ _NAME = re.compile(
     r"[A-Za-z ]+(?:_(?:\w|\{[^{}]*\}))?(?:\^\{-1\}|\^T|\^\{\(\d\)\})?'*(?:\([^()=]*(?:\([^()]*\))?[^()=]*\))?"
     r"|\\[a-z]+(?:_(?:\w|\{[^{}]*\}))?(?:\([A-Za-z, ]*\))?|\\(?:angle|triangle) ?[A-Z]+"
     r"|\\(?:overline|vec|hat) ?\{?\w+\}?"
-    r"|\|[A-Z]+\||\[[A-Z]+\]|\\frac\{d ?\w*\}\{d ?\w\}"
+    r"|\|[A-Z]+\||\[[A-Z]+\]|\\frac\{d ?\w*\}\{d ?\w\}|d\w/d\w"
 )
 
 

@@ -64,11 +64,11 @@ _LETTER = re.compile(r"\\(?:begin|end|mathbb)\{[^{}]*\}|\\[A-Za-z]+|[A-Z]")
 
 
 def _with_capitals(expression: str, *sides: str) -> str:
-    r"""An expression whose capitals are symbols of their own, where a side has m and M, or one side \pi and one \Pi:
-    math-verify reads all letters as small ones. It drops primes and ^T, which become an index and a symbol."""
-    both = {c for side in sides for c in COMMAND.sub(" ", side) if c.isupper() and c.lower() in COMMAND.sub(" ", side)}
-    commands_used = set(COMMAND.findall(" ".join(sides)))
-    both |= {name for name in commands_used if name.lower() != name and name.lower() in commands_used}
+    r"""An expression whose capitals are symbols of their own, where m and M occur, or \pi and \Pi: math-verify reads
+    all letters as small ones. It drops primes and ^T, which become an index and a symbol."""
+    written = " ".join(sides)
+    names = {*COMMAND.findall(written), *COMMAND.sub(" ", written)}
+    both = {name for name in names if name.lower() != name and name.lower() in names}
     if any("^T" in side for side in sides):
         both.add("T")
     expression = _PRIMES.sub(lambda m: f"_{{{90 + len(m[0])}}}", re.sub(r"\^T", "^{T}", expression))
@@ -77,14 +77,24 @@ def _with_capitals(expression: str, *sides: str) -> str:
     return _LETTER.sub(lambda m: f"{m[0].lower()}_{{99}}" if m[0] in both else m[0], expression)
 
 
+_DERIVATIVE = r"\\frac ?\{(?:d|\\partial)(?:\^\d)? ?\w*\}\{(?:d|\\partial) ?\w(?:\^\d)?\}"
+_MISREAD = re.compile(rf"\\ldots|{_DERIVATIVE}|\\gcd ?\([^()]*[A-Za-z][^()]*\)")
+"""What math-verify does not see, or takes for a constant."""
+
+
 def math_verify_says(candidate: str, answer: str) -> bool:
     """math-verify's verdict on two expressions, without its time limits, and not on small numbers alone."""
     for module in ("parser", "grader"):
         logging.getLogger(f"math_verify.{module}").setLevel(logging.ERROR)  # it warns that it has no time limit
     from math_verify import verify
 
-    if candidate.count(r"\ldots") != answer.count(r"\ldots"):  # which math-verify does not see
+    misread, expected = (sorted(_MISREAD.findall(side)) for side in (candidate, answer))
+    if misread != expected:
         return False
+    for k, name in enumerate(dict.fromkeys(expected)):
+        candidate, answer = (side.replace(name, f"q_{{{80 + k}}}") for side in (candidate, answer))
+    if {candidate[-2:], answer[-2:]} == {"+c", "+C"}:  # any constant
+        candidate, answer = (f"{side[:-1]}C" for side in (candidate, answer))
     left, right = (_parse(_with_capitals(side, candidate, answer)) for side in (candidate, answer))
     percent = "%" in candidate + answer  # 50% equals both 0.5 and 50
     return bool(verify(right, left, timeout_seconds=None)) and (percent or _close(left, right))

@@ -103,7 +103,7 @@ _REPLACED = (
         "pounds": '"sterling"', "yen": '"yen"', "rupees": '"rupee"', "cents": '"cent"',
         "textdollar": '"$"', "land": '"and"',
         "wedge": '"and"', "lor": '"or"', "vee": '"or"', "percent": "%", "pmod": r"\mod ", "lg": r"\log_{10} ",
-        "top": "T", "intercal": "T", "imath": "i", "jmath": "j",
+        "lnot": r"\neg ", "top": "T", "intercal": "T", "imath": "i", "jmath": "j",
     }
 )  # fmt: skip
 _WRAPPERS = frozenset(
@@ -123,7 +123,6 @@ _WRAPPERS = frozenset(
         "pmb",
         "bbox",
         "vec",
-        "hat",
         "uline",
         "ensuremath",
         "smash",
@@ -171,8 +170,14 @@ _FEET = re.compile(r"(?<![\d._^])(\d+(?:\.\d+)?) ?('{1,2})(?!')")
 _INCH = re.compile(r'(?<=\d)"(?=\s*\Z)')
 _MICRO = re.compile(
     r"(?<=\d)(?:\\[ ,;:]|[\s~])*(?:[µμ]([A-Za-z])(?![A-Za-z])|\\mu\s*\\(?:text|mathrm)\{\s*([A-Za-z])\s*\}"
-    r"|\\(?:text|mathrm)\{\s*(?:\\mu\s*|[µμ])([A-Za-z])\s*\})"
+    r"|\\(?:text|mathrm)\{\s*(?:\\mu\s*|[µμ])([A-Za-z])\s*\}|\\mu\s+([mFCAsHLWV])(?=[\s.]*\Z))"
 )
+_ACCENT = re.compile(r"\\(hat|tilde|bar|overline|dot|ddot)\s+([A-Za-z])(?![A-Za-z])")
+_HAT = re.compile(r"\\hat\{\s*(\\[ij]math|[ijknrxyz])\s*\}")
+_CROSS = re.compile(
+    r"(\\(?:vec|mathbf|boldsymbol|bm)\s*\{?[A-Za-z]\}?)\s*\\times(?=\s*\\(?:vec|mathbf|boldsymbol|bm)\b)"
+)
+"""The product of two vectors, which is no product of numbers."""
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _DATE = re.compile(
     rf'(?:(\d{{1,2}}) ?(?:"of" ?)?)?("(?:{_MONTHS})") ?(?:(\d{{1,2}})\b)? ?,? ?(\d{{4}})(?!\d)', re.IGNORECASE
@@ -221,7 +226,8 @@ def canonical(text: str) -> str:
     """An answer without markup that does not change it; words are in quotes, degrees are ``\\degree``."""
     if _FINISHED.fullmatch(text):
         return text
-    text = _MICRO.sub(lambda match: rf" \text{{micro{match[1] or match[2] or match[3]}}}", text)
+    text = _MICRO.sub(lambda match: rf" \text{{micro{match[match.lastindex or 0]}}}", text)
+    text = _CROSS.sub(r"\1\\cross ", _HAT.sub(r"\1", _ACCENT.sub(r"\\\1{\2}", text)))
     text = _INCH.sub("''", text) if text.count('"') == 1 else text
     text = re.sub(r"\A\*([^*]+)\*\Z", r"\1", _money(to_latex(text).replace('"', "")).strip())
     text = _ABBREVIATED.sub(
@@ -232,7 +238,7 @@ def canonical(text: str) -> str:
         text = choose.sub(binomial, text)
     text = re.sub(r"\\mathbb ([A-Z])", r"\\mathbb{\1}", _NATURAL.sub(r"\\ln ", text.replace("{:}", ":")))
     text = re.sub(r"(?<=\d)(?:\{,\}|,\s?\\!\s?|')(?=\d{3}(?!\d))", ",", text)
-    text = re.sub(r"(?<=\d)\{,\}(?=\d)", ".", re.sub(r"(?<=[\d,])\.{3,}", r"\\ldots ", text))
+    text = re.sub(r"(?<=\d)\{,\}(?=\d)", ".", re.sub(r"(?<=[\d,]) ?\.{3,}", r"\\ldots ", text))
     text = _lines(_WITHOUT_EFFECT.sub("", text))
     text = _ungrouped(_COMMAND.sub(_command, _DEGREE.sub(r"\\degree ", text)))
     text = re.sub(r"\*\*(-?\w+)|\^(-\d+|\d\d+)", r"^{\1\2}", text)

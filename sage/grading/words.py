@@ -39,7 +39,7 @@ _UNITS_IN_TEXT = {
 """Units that are products of variables where no text marks them."""
 _NAMES_IN_TEXT = _NAMES | {name: unit for unit, names in _UNITS_IN_TEXT.items() for name in (unit, *names.split())}
 _MEGA = re.compile("M(?:W|J|Pa|V|eV|N)")
-_PRODUCTS = frozenset(("mg", "gm", "ms", "nm"))
+_PRODUCTS = frozenset(("mg", "gm", "ms", "nm", "hr"))
 """Units of two letters that are as likely products of variables, where no value is in front."""
 _COMPOUND = {
     "mph": {"mi": 1, "h": -1}, "kmh": {"km": 1, "h": -1}, "kph": {"km": 1, "h": -1}, "kmph": {"km": 1, "h": -1},
@@ -49,13 +49,16 @@ _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _POWERS_BEHIND = {"squared": 2, "cubed": 3}
 UNIT_LETTERS = "ACFJKLNTVWghlmst"
 _FUNCTIONS = frozenset(
-    _words("sin cos tan cot sec csc cis arcsin arccos arctan sinh cosh tanh log ln lg exp lcm gcd sqrt mod det deg")
+    _words(
+        "sin cos tan cot sec csc cis arcsin arccos arctan sinh cosh tanh log ln lg exp lcm gcd sqrt mod det deg "
+        "re im var cov sgn arg"
+    )
 )
 _SHORT = frozenset(name for name in (*_NAMES, *_COMPOUND, *_POWERS) if 1 < len(name) < 4) | frozenset(
     _words(
-        "is are was has and or if not the to of for all any no yes odd per lbs yds hrs by at its it both "
+        "is are was has and or if not the to of for all any no yes odd per lbs yds hrs yrs kgs by at its it both "
         "bag cat dog car cup "
-        "men man boy pen egg max red tan top up an usd dne row"
+        "men man boy pen egg max red tan top up an usd dne row one two six ten"
     )
 )
 """Words of two and three letters; other such runs of letters are products of variables."""
@@ -73,7 +76,8 @@ BINDING = frozenset(
         "between nor neither "
         "january february march april may june july august september october november december "
         "jan feb apr jun jul aug sept oct nov dec monday tuesday wednesday thursday friday saturday sunday "
-        "undefined wrong bc bce half twice double triple dozen hundred thousand every all false incorrect"
+        "undefined wrong bc bce half twice double triple dozen hundred thousand every all any false incorrect "
+        "impossible must cannot too such"
     )
 )
 """Words that a value may not lose."""
@@ -110,7 +114,7 @@ _SKIPPED = re.compile(
 )
 _BEHIND_VALUE = re.compile(r'(?:[\d)}\]%"]|" ?(?:\^\{?-?\d\}?)? ?(?:\\cdot|[/*])|\\pi|\\frac\{|"\}\{)\s*\Z')
 _BEHIND_AND = re.compile(r'"(?:and|or)" *\Z')
-_VALUE_IN_FRONT = re.compile(r"(?:[\d)]|\\pi)\s*\Z")
+_VALUE_IN_FRONT = re.compile(r"[\d)]\s*\Z")
 _FACTOR_BEHIND = re.compile(r"\}|\\(?:sin|cos|tan|theta|alpha|beta|phi|omega|mu|sqrt|frac)")
 _RUN = re.compile(rf"{_LETTERS}+")
 _ARTICLE = re.compile(r'(?<![\w\\])[aA] (?="(?!is"|are"|or"|and"|"))')
@@ -259,7 +263,7 @@ def remark(words: str) -> frozenset[str]:
     units: Counter[str] = Counter()
     found: set[str] = set()
     power, sign, inside, last = 1, 1, False, ""
-    tokens = list(_TOKEN.finditer(words))
+    tokens = list(_TOKEN.finditer(words.replace('"ms"^{-', '"m""s"^{-')))
     for k, match in enumerate(tokens):
         word = match[1] or match[3] or ""
         word = f"mega{word[1:]}".lower() if _MEGA.fullmatch(word) else word.lower()
@@ -287,7 +291,7 @@ def remark(words: str) -> frozenset[str]:
 
 
 def _unit(word: str) -> dict[str, int] | None:
-    for name in (word, singular(word)):
+    for name in (word, singular(word), word.removesuffix("s")):
         if name in _COMPOUND:
             return _COMPOUND[name]
         if name in _NAMES_IN_TEXT:
