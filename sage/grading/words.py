@@ -76,7 +76,7 @@ BINDING = frozenset(
         "between nor neither "
         "january february march april may june july august september october november december "
         "jan feb apr jun jul aug sept oct nov dec monday tuesday wednesday thursday friday saturday sunday "
-        "undefined wrong bc bce half twice double triple dozen hundred thousand every all any false incorrect "
+        "undefined wrong bc bce half twice double triple dozen hundred thousand every all false incorrect "
         "impossible must cannot too such"
     )
 )
