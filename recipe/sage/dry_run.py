@@ -9,7 +9,6 @@ Checks what `main_sage` checks, and exits with 1 when that would refuse, or the 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -43,6 +42,8 @@ from sage.planning.budget import (
 )
 from sage.planning.hours import GPUS, MARGIN, Gpu, Habits, Workload, estimate_hours
 from sage.report.history import read_history
+from sage.support.documents import read_json
+from sage.support.model import find_model
 
 CONFIGS = Path(__file__).parent / "config"
 PROMPT_SHARE = 4
@@ -75,11 +76,10 @@ def load_shape(model: str) -> ModelShape:
     """
     if shape := known_shape(model):
         return shape
-    try:
-        file = hf_hub_download(model, "config.json")
-    except OSError as error:
-        raise ValueError(f"its config.json is not available ({type(error).__name__})") from error
-    return ModelShape.from_config(json.loads(Path(file).read_text()))
+    if find_model(model) is None:
+        raise ValueError("it has no config.json")
+    file = Path(hf_hub_download(model, "config.json"))
+    return ModelShape.from_config(read_json(dict[str, Any], file, "download the model again"))
 
 
 def layout(config: DictConfig, gpu_bytes: int) -> Layout:

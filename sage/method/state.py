@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sage.method.calibration import Calibration
-from sage.method.eagerness import Failures
+from sage.method.eagerness import Failures, Past
 from sage.method.records import PromptState, Visit, VisitPlan
 from sage.method.schedule import Outlook, Schedule
+from sage.support.documents import parse
 
 VERSION = 2
 STATE_FILE = "sage_state.parquet"
@@ -34,8 +35,36 @@ SETUP_FILE = "sage_setup.json"
 """Configuration and package versions of a run's last start (recipe/sage/main_sage.py)."""
 LATEST_FILE = "latest_checkpointed_iteration.txt"
 """verl's: the step of the latest whole checkpoint, written last."""
+COLUMNS = {
+    "prompt_id": pa.string(),
+    "level": pa.int8(),
+    "visits": pa.int32(),
+    "rollouts": pa.list_(pa.int32()),
+    "successes": pa.list_(pa.int32()),
+    "last_hint": pa.string(),
+}
+"""`PromptState`, after the prompt's id."""
 CALIBRATION_COLUMNS = {"term": pa.float64(), "term_variance": pa.float64(), "term_step": pa.int32()}
 """`Calibration.prompts`, for schedules with forecasts."""
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """`Calibration.to_dict`."""
+
+    levels: list[tuple[float, float]]
+    step: int
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """What a file of states says of itself."""
+
+    version: int
+    max_level: int
+    extra: dict[str, Any]
+    failures: list[tuple[int, Past, list[float], float]] = field(default_factory=list)
+    calibration: _Shared | None = None
 
 
 def with_answers(visit: Visit, most: int) -> tuple[Visit, int]:
@@ -112,16 +141,8 @@ class StateStore:
         path = Path(path)
         ids = sorted(self.prompts)
         states = [self.prompts[i] for i in ids]
-        table = pa.table(
-            {
-                "prompt_id": pa.array(ids, pa.string()),
-                "level": pa.array([s.level for s in states], pa.int8()),
-                "visits": pa.array([s.visits for s in states], pa.int32()),
-                "rollouts": pa.array([s.rollouts for s in states], pa.list_(pa.int32())),
-                "successes": pa.array([s.successes for s in states], pa.list_(pa.int32())),
-                "last_hint": pa.array([s.last_hint for s in states], pa.string()),
-            }
-        )
+        values = ([getattr(state, name) for state in states] for name in list(COLUMNS)[1:])
+        table = pa.table(dict(zip(COLUMNS, [ids, *values], strict=True)), pa.schema(COLUMNS))
         meta = {"version": VERSION, "max_level": self.schedule.max_level, "extra": dict(extra or {})}
         meta["failures"] = self.failures.to_list()
         if self.calibration:
@@ -142,36 +163,42 @@ class StateStore:
         """Replace all states by those of a file; returns its ``extra``.
 
         Raises:
-            ValueError: the file is missing, is no SAGE state, or has another version or maximum level.
+            ValueError: the file is missing or damaged, is no SAGE state, or has another version or maximum level.
         """
         if not Path(path).is_file():
             raise ValueError(
                 f"{path} is missing: this checkpoint was not written by SAGE. Start afresh from its weights with "
                 "trainer.resume_mode=disable and actor_rollout_ref.model.path set to the merged checkpoint"
             )
-        table = pq.read_table(path)
-        meta = meta_of(table.schema)
-        if meta.get("version") != VERSION:
-            raise ValueError(f"{path}: state version {meta.get('version')}, this code reads version {VERSION}")
-        if meta["max_level"] != self.schedule.max_level:
-            raise ValueError(f"{path}: saved with sage.max_level={meta['max_level']}, now {self.schedule.max_level}")
-        columns = table.to_pydict()
-        terms = list(zip(*(columns.pop(name, []) for name in CALIBRATION_COLUMNS), strict=True))
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path} is damaged ({str(error).splitlines()[0]}): restore it") from error
+        meta: _Meta = parse(_Meta, (table.schema.metadata or {}).get(b"sage", b"{}"), str(path), "restore the file")
+        if meta.version != VERSION:
+            raise ValueError(f"{path}: state version {meta.version}, this code reads version {VERSION}")
+        if meta.max_level != self.schedule.max_level:
+            raise ValueError(
+                f"{path}: saved with sage.max_level={meta.max_level}, now {self.schedule.max_level}: set it as it was"
+            )
+        if self.calibration and meta.calibration is None:
+            raise ValueError(f"{path}: saved by a schedule without forecasts; resume with that schedule")
+        columns = COLUMNS | (CALIBRATION_COLUMNS if self.calibration else {})
+        found = dict(zip(table.schema.names, table.schema.types, strict=True))
+        for name, kind in columns.items():
+            if found.get(name) != kind:
+                raise ValueError(f"{path}: column {name} must be {kind}, not {found.get(name)}: restore the file")
+        ids, levels, visits, rollouts, successes, hints, *terms = (table[name].to_pylist() for name in columns)
         self.prompts = {
-            prompt_id: PromptState(level, visits, tuple(rollouts), tuple(successes), hint)
-            for prompt_id, level, visits, rollouts, successes, hint in zip(*columns.values(), strict=True)
+            prompt_id: PromptState(level, visited, tuple(rolled), tuple(solved), hint)
+            for prompt_id, level, visited, rolled, solved, hint in zip(
+                ids, levels, visits, rollouts, successes, hints, strict=True
+            )
         }
-        if self.calibration:
-            if "calibration" not in meta:
-                raise ValueError(f"{path}: saved by a schedule without forecasts; resume with that schedule")
-            self.calibration.restore(meta["calibration"], dict(zip(self.prompts, terms, strict=True)))
-        self.failures.restore(meta.get("failures", []))
-        return meta["extra"]
-
-
-def meta_of(schema: pa.Schema) -> dict[str, Any]:
-    """What a file of states says of itself, ``extra`` among it; empty where `StateStore` has not written it."""
-    return json.loads((schema.metadata or {}).get(b"sage", b"{}"))
+        if self.calibration and meta.calibration:
+            self.calibration.restore(vars(meta.calibration), dict(zip(ids, zip(*terms, strict=True), strict=True)))
+        self.failures.restore(meta.failures)
+        return meta.extra
 
 
 @dataclass

@@ -6,7 +6,6 @@ AdamW in mixed precision, in full or as LoRA. Sizes are bytes unless said otherw
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,18 @@ from typing import Any
 from sage.config import SageConfig
 from sage.hints.catalogue import load_hint_source
 from sage.method.schedule import Outlook, Plan, Schedule
+from sage.support.documents import read_json
 
 GB = 10**9
+SIZES = (
+    "num_attention_heads",
+    "num_hidden_layers",
+    "hidden_size",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+)
+"""What a ``config.json`` must have."""
 LOGIT_COPIES = 3
 """Tensors of (tokens, vocabulary) alive at once: the logits, their softmax or gradient, one temporary."""
 ENGINE_RESERVE = 2 * GB
@@ -49,21 +58,21 @@ class ModelShape:
         """
         if config.get("num_experts") or config.get("num_local_experts") or config.get("n_routed_experts"):
             raise ValueError("it is a mixture of experts, for which there is no estimate")
-        try:
-            heads = config["num_attention_heads"]
-            return cls(
-                layers=config["num_hidden_layers"],
-                hidden=config["hidden_size"],
-                intermediate=config["intermediate_size"],
-                heads=heads,
-                kv_heads=config.get("num_key_value_heads") or heads,
-                head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-                vocabulary=config["vocab_size"],
-                tied=bool(config.get("tie_word_embeddings", False)),
-                max_length=config["max_position_embeddings"],
-            )
-        except KeyError as error:
-            raise ValueError(f"its config.json has no {error.args[0]}") from error
+        for name in SIZES:
+            if type(config.get(name)) is not int or config[name] < 1:
+                raise ValueError(f"its config.json has no {name} above 0")
+        heads = config["num_attention_heads"]
+        return cls(
+            layers=config["num_hidden_layers"],
+            hidden=config["hidden_size"],
+            intermediate=config["intermediate_size"],
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+            vocabulary=config["vocab_size"],
+            tied=bool(config.get("tie_word_embeddings", False)),
+            max_length=config["max_position_embeddings"],
+        )
 
     def to_config(self) -> dict[str, Any]:
         """The sizes under their names in a ``config.json``, which `from_config` reads."""
@@ -119,7 +128,7 @@ def known_shape(model: str) -> ModelShape | None:
     """
     file = Path(model).expanduser() / "config.json"
     if file.is_file():
-        return ModelShape.from_config(json.loads(file.read_text()))
+        return ModelShape.from_config(read_json(dict[str, Any], file, "download the model again"))
     return KNOWN_SHAPES.get(Path(model).name)
 
 

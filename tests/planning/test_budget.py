@@ -117,3 +117,18 @@ def test_lora_keeps_gradients_moments_and_checkpoints_small():
 
 def test_checkpoints_count_the_last_step():
     assert [checkpoints(500, 50), checkpoints(501, 50), checkpoints(500, -1)] == [10, 11, 0]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("[]", r"config\.json: .*; download the model again"),
+        ("{", "not JSON"),
+        ('{"num_attention_heads": "8"}', "its config.json has no num_attention_heads above 0"),
+        ('{"num_attention_heads": 0}', "its config.json has no num_attention_heads above 0"),
+    ],
+)
+def test_a_damaged_config_of_a_model_is_named(text, message, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        known_shape(str(tmp_path))

@@ -41,7 +41,7 @@ def test_a_dry_run_of_a_model_that_cannot_be_measured(data, capsys, monkeypatch)
     assert dry_run.main(overrides("run_qwen2.5-7b.sh method=dapo", data, MODEL_PATH="nobody/nothing")) == 0
     text = capsys.readouterr().out
     assert (
-        "memory and time not estimated for nobody/nothing: its config.json is not available" in text
+        "memory and time not estimated for nobody/nothing: nobody/nothing is neither a folder here" in text
         and "tokens of a step, at most" in text
     )
 

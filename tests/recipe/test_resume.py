@@ -1,30 +1,42 @@
 """Whether a run resumes, from where, and on which prompts."""
 
 import json
+from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from recipe.sage.preflight.resume import check_resume, data_digest
 from sage.method.schedule import Sage
-from sage.method.state import HISTORY_FILE, SETUP_FILE, STATE_FILE, StateStore
+from sage.method.state import HISTORY_FILE, SETUP_FILE, STATE_FILE, VERSION, StateStore
+from sage.planning.budget import KNOWN_SHAPES
+
+SETTINGS = OmegaConf.load("recipe/sage/config/sage.yaml").sage
+MODEL = KNOWN_SHAPES["Qwen2.5-7B-Instruct"]
 
 
-def run(folder, mode="auto", path=None, gpus=2):
+def run(folder, mode="auto", path=None, gpus=2, **sage):
     trainer = {"resume_mode": mode, "resume_from_path": path, "default_local_dir": str(folder)}
     trainer |= {"nnodes": 1, "n_gpus_per_node": gpus}
-    return OmegaConf.create({"trainer": trainer})
+    actor = {"strategy": "fsdp2", "checkpoint": {"load_contents": ["model", "extra"]}}
+    actor = {"actor": actor, "rollout": {"n": 4}, "model": {"path": "Qwen/Qwen2.5-7B-Instruct"}}
+    return OmegaConf.create({"trainer": trainer, "actor_rollout_ref": actor, "sage": {**SETTINGS, **sage}})
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "global_step_4/actor").mkdir(parents=True)
-    torch.save([0.0] * 9, tmp_path / "global_step_4/actor/model_world_size_2_rank_0.pt")
+    actor = tmp_path / "global_step_4/actor"
+    (actor / "huggingface").mkdir(parents=True)
+    (actor / "huggingface/config.json").write_text(json.dumps(MODEL.to_config()))
+    for part in ("../data", *(f"{k}_world_size_2_rank_{r}" for k in ("model", "extra_state") for r in (0, 1))):
+        torch.save([0.0] * 9, actor / f"{part}.pt")
     StateStore(Sage(3)).save(tmp_path / "global_step_4" / STATE_FILE, {"step": 4, "history_bytes": 5})
     (tmp_path / HISTORY_FILE).write_text("12345")
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("4")
-    (tmp_path / SETUP_FILE).write_text(json.dumps({"prompts": data_digest(["a", "b"])}))
+    setup = {"prompts": data_digest(["a", "b"]), "config": {"sage": OmegaConf.to_container(SETTINGS)}}
+    (tmp_path / SETUP_FILE).write_text(json.dumps(setup))
     return tmp_path
 
 
@@ -35,7 +47,7 @@ def test_a_run_says_where_it_begins(folder, tmp_path):
 
 
 def test_other_training_prompts_are_refused_or_announced(folder):
-    with pytest.raises(ValueError, match=r"other prompts than .*global_step_4 .*default_local_dir"):
+    with pytest.raises(ValueError, match=r"global_step_4 .* OTHER training prompts .*default_local_dir"):
         check_resume(run(folder), ["a", "c"])
     assert "OTHER training prompts" in check_resume(run(folder, "resume_path", f"{folder}/global_step_4"), ["c"])
 
@@ -71,9 +83,10 @@ def test_a_checkpoint_that_is_not_whole_or_of_other_gpus_is_refused(folder):
 
 
 def test_a_damaged_setup_is_named(folder):
-    (folder / SETUP_FILE).write_text("{")
-    with pytest.raises(ValueError, match=r"sage_setup\.json cannot be read"):
-        check_resume(run(folder), ["a", "b"])
+    for text in ("{", "[]", '{"prompts": 5}'):
+        (folder / SETUP_FILE).write_text(text)
+        with pytest.raises(ValueError, match=r"sage_setup\.json: .*; restore the file, or remove it"):
+            check_resume(run(folder), ["a", "b"])
 
 
 @pytest.mark.parametrize("name", [STATE_FILE, "actor/model_world_size_2_rank_0.pt"])
@@ -81,7 +94,10 @@ def test_a_damaged_file_of_a_checkpoint_is_named_with_a_way_out(folder, name):
     (folder / "global_step_2").mkdir()
     file = folder / "global_step_4" / name
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(ValueError, match=rf"{name} is damaged.* trainer.resume_from_path=.*global_step_2"):
+    remedy = (
+        r", or start with trainer.resume_mode=.* trainer.resume_from_path=.*global_step_2" if "actor" in name else ""
+    )
+    with pytest.raises(ValueError, match=rf"{name} is damaged.*: restore it{remedy}"):
         check_resume(run(folder), ["a", "b"])
 
 
@@ -89,3 +105,66 @@ def test_a_history_that_is_shorter_than_at_the_checkpoint_is_refused(folder):
     (folder / HISTORY_FILE).write_text("1234")
     with pytest.raises(ValueError, match=r"has 4 bytes, and had 5 .* restore it"):
         check_resume(run(folder), ["a", "b"])
+
+
+def test_another_method_is_refused_or_announced(folder):
+    with pytest.raises(ValueError, match=r"resumed with sage.schedule=grpo, which was sage, .*default_local_dir"):
+        check_resume(run(folder, schedule="grpo"), ["a", "b"])
+    words = check_resume(run(folder, "resume_path", f"{folder}/global_step_4", schedule="grpo"), ["a", "b"])
+    assert "with sage.schedule=grpo, which was sage: old and new visits mix" in words
+
+
+def test_a_checkpoint_of_another_model_is_refused(folder):
+    config = replace(MODEL, hidden=512).to_config()
+    (folder / "global_step_4/actor/huggingface/config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"another model, whose hidden is 512, not 3584: set .*model.path"):
+        check_resume(run(folder), ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "name", ["actor/model_world_size_2_rank_1.pt", "actor/extra_state_world_size_2_rank_0.pt", "data.pt"]
+)
+def test_a_missing_file_of_verl_is_named(folder, name):
+    (folder / "global_step_4" / name).unlink()
+    with pytest.raises(ValueError, match=rf"{name} is missing: restore it, or start with a new folder"):
+        check_resume(run(folder), ["a", "b"])
+
+
+def test_a_file_in_place_of_a_folder_is_no_checkpoint(folder):
+    (folder / "global_step_4/actor").rename(folder / "elsewhere")
+    (folder / "global_step_4/actor").touch()
+    with pytest.raises(ValueError, match="it lacks actor"):
+        check_resume(run(folder), ["a", "b"])
+    with pytest.raises(ValueError, match="name an existing folder"):
+        check_resume(run(folder, "resume_path", "global_step_" + "9" * 300), ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "meta, message",
+    [
+        ({}, r"'version' is missing; restore the file"),
+        ([], r"restore the file"),
+        ({"version": 1, "max_level": 3, "extra": {}}, "state version 1"),
+        ({"version": VERSION, "max_level": 2, "extra": {}}, r"saved with sage.max_level=2, now 3: set it as it was"),
+        ({"version": VERSION, "max_level": 3, "extra": None}, r"extra=None .*; restore the file"),
+        ({"version": VERSION, "max_level": 3, "extra": {}}, r"does not say how long .* was: restore it"),
+        ({"version": VERSION, "max_level": 3, "extra": {}, "failures": "x"}, r"failures='x' .*; restore the file"),
+    ],
+)
+def test_a_state_that_says_something_else_of_itself_is_named(folder, meta, message):
+    file = folder / "global_step_4" / STATE_FILE
+    pq.write_table(pq.read_table(file).replace_schema_metadata({"sage": json.dumps(meta)}), file)
+    with pytest.raises(ValueError, match=rf"sage_state\.parquet.*{message}"):
+        check_resume(run(folder), ["a", "b"])
+
+
+def test_a_state_without_a_column_is_named(folder):
+    file = folder / "global_step_4" / STATE_FILE
+    pq.write_table(pq.read_table(file).drop_columns(["visits"]), file)
+    with pytest.raises(ValueError, match=r"sage_state\.parquet: column visits must be int32, not None"):
+        check_resume(run(folder), ["a", "b"])
+
+
+def test_a_state_of_a_schedule_without_forecasts_is_refused_before_the_run(folder):
+    with pytest.raises(ValueError, match="saved by a schedule without forecasts"):
+        check_resume(run(folder, schedule="sage-calibrated"), ["a", "b"])

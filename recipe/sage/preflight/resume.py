@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from recipe.sage.preflight.rules import Run
-from sage.method.state import HISTORY_FILE, LATEST_FILE, SETUP_FILE, STATE_FILE, VisitHistory, meta_of
-from sage.support.plugins import foreign
+from recipe.sage.preflight.rules import Run, read_config
+from sage.method.state import HISTORY_FILE, LATEST_FILE, SETUP_FILE, STATE_FILE, StateStore, VisitHistory
+from sage.planning.budget import ModelShape, known_shape
+from sage.support.documents import read_json
+
+SHARDS = {"model": "model", "optimizer": "optim", "extra": "extra_state"}
+"""How FSDP's files begin, by what ``checkpoint.load_contents`` calls their contents."""
+METHOD = (
+    "sage.schedule",
+    "sage.train_on",
+    "sage.distill_weight",
+    "sage.reliance_scale",
+    "algorithm.adv_estimator",
+    "algorithm.filter_groups.enable",
+    "actor_rollout_ref.actor.policy_loss.loss_mode",
+)
+"""Keys in which methods differ."""
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What is read of `SETUP_FILE`."""
+
+    prompts: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 def data_digest(prompt_ids: Collection[str]) -> str:
@@ -36,7 +58,7 @@ def checkpoint_to_resume(config: DictConfig) -> Path | None:
     if mode == "disable":
         return None
     if mode == "resume_path":
-        if not path or not re.fullmatch(r"global_step_\d+", Path(path).name) or not Path(path).is_dir():
+        if not path or not re.fullmatch(r"global_step_\d+", Path(path).name) or not os.path.isdir(path):
             raise ValueError(
                 f"trainer.resume_from_path={path} is no checkpoint: name an existing folder .../global_step_N"
             )
@@ -54,43 +76,74 @@ def checkpoint_to_resume(config: DictConfig) -> Path | None:
 
 def why_not_whole(config: DictConfig, checkpoint: Path) -> str | None:
     """What a checkpoint lacks for this run; None where it has all."""
-    actor = checkpoint / "actor"
-    for part in (actor, checkpoint / STATE_FILE):
-        if not part.exists():
+    actor, state, run = checkpoint / "actor", checkpoint / STATE_FILE, Run(config)
+    for part, there in ((actor, actor.is_dir()), (state, state.is_file())):
+        if not there:
             return f"it lacks {part.name}, so it is none of a run of this recipe, or was not written to its end"
-    ranks = Run(config).gpus
     saved = {match[1] for file in actor.iterdir() if (match := re.match(r"model_world_size_(\d+)_rank_", file.name))}
-    if saved and str(ranks) not in saved:
+    if saved and str(run.gpus) not in saved:
         return (
-            f"it was written by {' or '.join(sorted(saved))} GPUs, and FSDP loads it only on as many, not on {ranks}: "
-            "set trainer.nnodes and trainer.n_gpus_per_node as they were"
+            f"it was written by {' or '.join(sorted(saved))} GPUs, and FSDP loads it only on as many, not on "
+            f"{run.gpus}: set trainer.nnodes and trainer.n_gpus_per_node as they were"
         )
-    for file in (checkpoint / STATE_FILE, *sorted(checkpoint.rglob("*.pt"))):
-        if not _has_its_end(file):
-            others = [folder for folder in checkpoint.parent.glob("global_step_*") if folder != checkpoint]
-            other = max(others, key=lambda folder: folder.stat().st_mtime, default=None)
-            remedy = f"trainer.resume_mode=resume_path trainer.resume_from_path={other}" if other else "a new folder"
-            return f"{file} is damaged, its end is missing: restore it, or start with {remedy}"
-    return _why_not_history(config, checkpoint)
-
-
-def _has_its_end(file: Path) -> bool:
-    """Whether a file has what is written last: a Parquet file its footer, a file of torch's its index."""
-    if file.suffix == ".pt":
-        return zipfile.is_zipfile(file)
+    if why := _why_another_model(actor, run.shape):
+        return why
+    store = StateStore(read_config(config).make_schedule(run["rollout.n"]))
     try:
-        pq.read_metadata(file)
-    except (pa.ArrowInvalid, OSError):
-        return False
-    return True
+        _open_files(run, checkpoint)
+        extra = store.load(state)
+    except ValueError as error:
+        others = [folder for folder in checkpoint.parent.glob("global_step_*") if folder != checkpoint]
+        other = max(others, key=lambda folder: folder.stat().st_mtime, default=None)
+        remedy = f"trainer.resume_mode=resume_path trainer.resume_from_path={other}" if other else "a new folder"
+        return f"{error}, or start with {remedy}"
+    return _why_not_history(config, checkpoint, extra.get("history_bytes"))
 
 
-def _why_not_history(config: DictConfig, checkpoint: Path) -> str | None:
+def _why_another_model(actor: Path, shape: ModelShape | None) -> str | None:
+    """In which size the saved model differs from the one of the run; None too where one of them is not known."""
+    try:
+        saved = known_shape(str(actor / "huggingface"))
+    except ValueError:
+        return None
+    if saved is None or shape is None:
+        return None
+    before, now = asdict(saved), asdict(shape)
+    other = next((name for name in before if name != "max_length" and before[name] != now[name]), None)
+    return other and (
+        f"it is of another model, whose {other} is {before[other]}, not {now[other]}: set "
+        "actor_rollout_ref.model.path as it was, or trainer.default_local_dir to a new folder"
+    )
+
+
+def _open_files(run: Run, checkpoint: Path) -> None:
+    """Assert that verl's files are there, to their ends.
+
+    Raises:
+        ValueError: one is missing or cut off.
+    """
+    wanted = [checkpoint / "data.pt"]
+    if run["actor.strategy"] in ("fsdp", "fsdp2"):
+        kinds = [name for kind, name in SHARDS.items() if kind in run["actor.checkpoint.load_contents"]]
+        ranks = range(run.gpus)
+        wanted += [checkpoint / f"actor/{kind}_world_size_{run.gpus}_rank_{r}.pt" for kind in kinds for r in ranks]
+    for file in wanted:
+        if not file.is_file():
+            raise ValueError(f"{file} is missing: restore it")
+    for file in sorted(checkpoint.rglob("*.pt")):
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{file} is damaged, its end is missing: restore it")
+
+
+def _why_not_history(config: DictConfig, checkpoint: Path, wanted: object) -> str | None:
     """What is wrong with the history that goes on with this checkpoint; None too where the run begins another one."""
     history = VisitHistory(checkpoint.parent / HISTORY_FILE)
     if Path(config.trainer.default_local_dir).resolve() != checkpoint.parent.resolve():
         return None
-    wanted = int(meta_of(pq.read_schema(checkpoint / STATE_FILE)).get("extra", {}).get("history_bytes", 0))
+    if not isinstance(wanted, int):
+        return f"{checkpoint / STATE_FILE} does not say how long {history.path} was: restore it"
+    if history.path.is_dir():
+        return f"{history.path} is a folder: restore the file"
     if history.size >= wanted:
         return None
     return (
@@ -104,26 +157,36 @@ def check_resume(config: DictConfig, prompt_ids: Collection[str]) -> str:
     """Where the run begins, in words.
 
     Raises:
-        ValueError: the checkpoint is not there or not whole, or the run would resume on other training prompts than it
-            has been trained on, whose levels and visits would mix with theirs in the state.
+        ValueError: the checkpoint is not there or not whole, or the run would resume with other training prompts or
+            another method than it has been trained with, whose levels and visits would mix with theirs in the state.
     """
     checkpoint = checkpoint_to_resume(config)
     if checkpoint is None:
         return "  start  from scratch: there is no checkpoint to resume"
     if why := why_not_whole(config, checkpoint):
         raise ValueError(f"{checkpoint} cannot be resumed from: {why}")
-    setup = checkpoint.parent / SETUP_FILE
-    before = None
-    if setup.is_file():
-        with foreign(f"{setup} cannot be read"):
-            before = json.loads(setup.read_text(encoding="utf-8")).get("prompts")
+    file = checkpoint.parent / SETUP_FILE
+    setup: _Setup = read_json(_Setup, file, "restore the file, or remove it") if file.is_file() else _Setup()
     words = f"  start  resumes from {checkpoint}"
-    if before in (None, data_digest(prompt_ids)):
-        return words + ("" if before else " (on which prompts it was trained is not known)")
+    changes = list(_changes(config, setup, data_digest(prompt_ids)))
+    if not changes:
+        return words + ("" if setup.prompts else " (on which prompts it was trained is not known)")
     if config.trainer.resume_mode == "resume_path":
-        return words + ", on OTHER training prompts: old and new ones mix in the state"
+        return words + f", with {' and '.join(changes)}: old and new visits mix in the state"
     raise ValueError(
-        f"data.train_files hold other prompts than {checkpoint} was trained on, and both would mix in the state: set "
-        "trainer.default_local_dir to a new folder, or trainer.resume_mode=resume_path and "
+        f"{checkpoint} would be resumed with {' and '.join(changes)}, and old and new visits would mix in the state: "
+        "set trainer.default_local_dir (OUTPUT_DIR) to a new folder, or trainer.resume_mode=resume_path and "
         f"trainer.resume_from_path={checkpoint} to go on all the same"
     )
+
+
+def _changes(config: DictConfig, setup: _Setup, prompts: str) -> Iterator[str]:
+    """In what a run is another one than that of the checkpoint."""
+    if setup.prompts not in (None, prompts):
+        yield "OTHER training prompts (data.train_files)"
+    kept = OmegaConf.create(setup.config)
+    for key in METHOD:
+        was, now = OmegaConf.select(kept, key), OmegaConf.select(config, key)
+        # of a path only the file: that of a schedule is kept as an absolute one
+        if was is not None and was != now and Path(str(was)).name != Path(str(now)).name:
+            yield f"{key}={now}, which was {was}"
