@@ -7,19 +7,17 @@ those by a stronger model its *teacher* hints.
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sage.hints.sources import HintQuery, HintSettings, HintSource, Policy, Reply
 from sage.method.records import HintFailure, Prompt
+from sage.support.rows import Unreadable, read_lines, read_rows
 
 logger = logging.getLogger(__name__)
 SUFFIXES = (".jsonl", ".parquet")
@@ -53,7 +51,7 @@ class HintFile(HintSource):
                 has a bad value; names file and row.
         """
         found = cls(Path(path))
-        if not found.path.is_file():
+        if not os.path.isfile(path):
             raise ValueError(f"sage.hint_source={path}: no such file; write one with scripts/write_hints.py")
         draws: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
         above = 0
@@ -105,7 +103,7 @@ def _checked(where: str, row: dict[str, Any], max_level: int) -> tuple[str, int,
         raise ValueError(f"{where}: {sorted(missing)[0]!r} is missing; it has {', '.join(row)}")
     prompt_id, hint = row["prompt_id"], row["hint"]
     level, draw = _whole(row["level"]), _whole(row.get("draw"))
-    if not isinstance(prompt_id, str | int):
+    if not isinstance(prompt_id, str | int) or isinstance(prompt_id, bool):
         raise ValueError(f"{where}: prompt_id is {prompt_id!r}; give the prompt_id of the training file")
     if level is None or level < 1:
         raise ValueError(f"{where}: level is {row['level']!r}; levels are 1 to {max_level}")
@@ -124,31 +122,8 @@ def _whole(value: object) -> int | None:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    if path.suffix == ".parquet":
-        try:
-            table = pq.read_table(path)
-        except pa.ArrowException as error:
-            raise ValueError(f"{path}: not a Parquet file ({error})") from error
-        for number, row in enumerate(table.to_pylist()):
-            yield f"{path}, row {number}", row
-        return
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):  # of bytes: text has line ends such as U+2028
-        if line.strip():
-            yield f"{path}, line {number}", json_object(line, f"{path}, line {number}")
-
-
-def json_object(line: bytes, where: str) -> dict[str, Any]:
-    """The object of a line of JSON.
-
-    Raises:
-        ValueError: it is none, or not UTF-8; begins with ``where``.
-    """
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{where}: not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise ValueError(f"{where}: not a JSON object")
-    return row
+    numbered = ((f"{path}, row {number}", row) for number, row in enumerate(read_rows(path)))
+    for where, row in numbered if path.suffix == ".parquet" else read_lines(path):
+        if isinstance(row, Unreadable):
+            raise ValueError(row.why)
+        yield where, row

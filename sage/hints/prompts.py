@@ -7,6 +7,7 @@ what they are.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,13 +15,17 @@ from typing import Any
 
 import yaml
 
+from sage.support.values import closest
+
 Message = dict[str, str]
 BUILTIN = {"math": Path(__file__).with_name("prompts_math.yaml")}
-_REQUIRED = {
+_REQUIRED: dict[str, set[str]] = {
     "hint_request_level": {"problem", "solution", "level"},
     "hint_request_json": {"problem", "solution"},
     "hinted": {"hint"},
 }
+_ALLOWED = _REQUIRED | {"hinted": {"hint", "prompt", "problem"}, "hint_system": set()}
+_ALL = sorted(set().union(*_ALLOWED.values()))
 _OPTIONAL = ("hint_system", "solution_step")
 
 
@@ -32,9 +37,18 @@ def _placeholders(template: str) -> set[str]:
     return set(re.findall(r"\{(\w+)\}", template))
 
 
+def _unfilled(template: str, allowed: set[str]) -> str | None:
+    """What is meant as a placeholder and would stay as it is; no argument of LaTeX, no other word."""
+    for word in re.findall(r"(?<![\w\\])\{([ \w]+)\}", template):
+        if word not in allowed and closest(word.strip().lower(), _ALL):
+            return word
+    return None
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
     except yaml.MarkedYAMLError as error:
@@ -44,9 +58,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path}{line}: not YAML ({fault}); indent every line of a text, and begin a text with a colon in it by |-"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date or number
         raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    return data if isinstance(data, dict) else {}
+    if not isinstance(data, dict):
+        return {}
+    seen = set()
+    for key, _ in node.value:
+        if key.value in seen:
+            raise ValueError(f"{path}, line {key.start_mark.line + 1}: {key.value} is there twice; take one out")
+        seen.add(key.value)
+    return data
 
 
 @dataclass(frozen=True)
@@ -73,7 +94,7 @@ class PromptTemplates:
                 names file and line or key.
         """
         path = BUILTIN.get(str(source), Path(source))
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ValueError(f"sage.prompts={source}: no such file; give a YAML file or one of {', '.join(BUILTIN)}")
         data = _read_yaml(path)
         names = [f.name for f in fields(cls)]
@@ -89,11 +110,15 @@ class PromptTemplates:
         for key, required in _REQUIRED.items():
             if missing := required - _placeholders(data[key]):
                 raise ValueError(f"{path}: {key} lacks the placeholder {{{sorted(missing)[0]}}}")
+        for key, allowed in _ALLOWED.items():
+            if word := _unfilled(data.get(key) or "", allowed):
+                known = ", ".join(f"{{{name}}}" for name in sorted(allowed)) or "none"
+                raise ValueError(f"{path}: {key} has {{{word}}}, which is not filled in; its placeholders are {known}")
         if not {"prompt", "problem"} & _placeholders(data["hinted"]):
             raise ValueError(f"{path}: hinted needs {{prompt}} (the plain user turn) or {{problem}}")
         try:
             re.compile(data.get("solution_step") or "")
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{path}: solution_step is no regular expression ({error})") from error
         return cls(**data)
 

@@ -86,6 +86,17 @@ def read_rows(path: Path, columns: Collection[str] | None = None, skip: int = 0)
             yield row
 
 
+def read_lines(path: Path) -> Iterator[tuple[str, Row]]:
+    """The rows of a file that has one on each line, each after its file and line.
+
+    Raises:
+        ValueError: the file is missing, or not what its name says.
+    """
+    for number, line in enumerate(_lines(path, _encoding(path), None), 1):
+        if line.strip("\ufeff \t\r\n"):
+            yield f"{path}, line {number}", _json_row(path, number, line)
+
+
 def _head(path: Path) -> bytes:
     if not path.is_file():
         raise ValueError(f"{path} {'is not a file' if path.exists() else 'does not exist'}; correct the path")
@@ -109,7 +120,7 @@ def _encoding(path: Path) -> str:
     return encoding
 
 
-def _lines(path: Path, encoding: str, newline: str) -> Iterator[str]:
+def _lines(path: Path, encoding: str, newline: str | None) -> Iterator[str]:
     """Lines of text; a byte that is not UTF-8 becomes a lone surrogate, which `_undecoded` finds.
 
     Raises:

@@ -1,4 +1,5 @@
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,3 +69,68 @@ def test_a_bad_prompt_file_is_named_with_its_fault(tmp_path, text, message):
     with pytest.raises(ValueError, match=r"prompts\.yaml") as error:
         PromptTemplates.load(path)
     assert message in str(error.value)
+
+
+GOOD = {
+    "hint_request_level": "{problem} {solution} {level}",
+    "hint_request_json": "{problem} {solution}",
+    "hinted": "{prompt} {hint}",
+}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"hint_request_level": "{problem} {solution} {level} {problme}"},
+            "hint_request_level has {problme}, which",
+        ),
+        (
+            {"hint_request_json": "{problem} {solution} {level}"},
+            "has {level}, which is not filled in; its",
+        ),
+        ({"hinted": "{prompt} {hint} {solution}"}, "hinted has {solution}, which is not filled in"),
+        ({"hinted": "{prompt} {hint} { problem }"}, "hinted has { problem }, which is not filled in"),
+        ({"hinted": "{Prompt} {hint} {problem}"}, "hinted has {Prompt}, which is not filled in"),
+        (
+            {"hint_system": "For {problem}"},
+            "hint_system has {problem}, which is not filled in; its",
+        ),
+        ({"solution_step": "a{99999999999}"}, "solution_step is no regular expression"),
+    ],
+)
+def test_what_would_stay_a_placeholder_is_refused(tmp_path, change, message):
+    path = tmp_path / "prompts.yaml"
+    path.write_text(yaml.safe_dump(GOOD | change))
+    with pytest.raises(ValueError, match=r"prompts\.yaml") as error:
+        PromptTemplates.load(path)
+    assert message in str(error.value)
+
+
+def test_braces_of_latex_and_of_other_words_stay(tmp_path):
+    path = tmp_path / "prompts.yaml"
+    hinted = r"{prompt} {hint} \frac{1}{2} \boxed{answer} \text{hints} \{problems\} {name} {{problem}}"
+    path.write_text(yaml.safe_dump(GOOD | {"hinted": hinted}))
+    assert PromptTemplates.load(path).hinted == hinted
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        ("hinted: other", "line 4: hinted is there twice; take one out"),
+        ("hint_system: 2020-13-41", "not YAML (month must be"),
+        ("hint_system: !!int abc", "not YAML (invalid literal"),
+        ("hint_system: " + "[" * 3000, "not YAML ("),
+    ],
+)
+def test_what_yaml_does_not_say_is_named(tmp_path, more, message):
+    path = tmp_path / "prompts.yaml"
+    path.write_text(yaml.safe_dump(GOOD) + more)
+    with pytest.raises(ValueError, match=r"prompts\.yaml") as error:
+        PromptTemplates.load(path)
+    assert message in str(error.value)
+
+
+def test_a_text_in_place_of_a_file_of_prompts_is_no_file():
+    with pytest.raises(ValueError, match="no such file; give a YAML file"):
+        PromptTemplates.load("Give a hint for {problem}. " * 20)

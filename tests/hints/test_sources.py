@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 import threading
 from dataclasses import replace
@@ -57,7 +58,7 @@ def test_draws_follow_their_number_whatever_their_order_in_the_file(tmp_path):
     [
         ("", "no hints in it"),
         ("{", "line 1: not JSON"),
-        ("[]", "line 1: not a JSON object"),
+        ("[]", "line 1: a JSON list, not an object"),
         ('{"prompt_id": "a", "hint": "x"}', "line 1: 'level' is missing"),
         ('\n{"prompt_id": "a", "level": 0, "hint": "x"}', "line 2: level is 0"),
         ('{"prompt_id": "a", "level": 1, "hint": " "}', "line 1: hint is ' '"),
@@ -67,6 +68,36 @@ def test_a_bad_hint_file_is_named_with_its_line(tmp_path, text, message):
     (tmp_path / "h.jsonl").write_text(text)
     with pytest.raises(ValueError, match=message):
         HintFile.load(tmp_path / "h.jsonl", 3)
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (gzip.compress(b"{}"), "is compressed with gzip: unpack it"),
+        (b"PAR1 and so on", r"is a Parquet file: give it a name in \.parquet"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS"),
+        ("{}".encode("utf-16-le"), "save it as UTF-8"),
+        (b'{"prompt_id": true, "level": 1, "hint": "x"}', "line 1: prompt_id is True"),
+        (b'{"prompt_id": "a", "level": ' + b"9" * 5000 + b"}", "line 1: JSON that cannot be read"),
+        (b'{"prompt_id": "\xe9"}', r"line 1: not UTF-8 \(byte 0xe9\)"),
+    ],
+)
+def test_a_file_that_is_no_hint_file_is_named_as_what_it_is(tmp_path, data, message):
+    (tmp_path / "h.jsonl").write_bytes(data)
+    with pytest.raises(ValueError, match=rf"h\.jsonl.*{message}"):
+        HintFile.load(tmp_path / "h.jsonl", 3)
+
+
+def test_a_hint_file_of_parquet_is_damaged_in_its_middle(tmp_path):
+    path = write(tmp_path / "h.parquet", ROWS)
+    path.write_bytes(path.read_bytes()[:4] + b"\xff" * 30 + path.read_bytes()[34:])
+    with pytest.raises(ValueError, match=r"h\.parquet, row 0: the file is damaged here"):
+        HintFile.load(path, 3)
+
+
+def test_a_hint_file_in_utf_16_with_its_mark_is_read(tmp_path):
+    (tmp_path / "h.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-16")
+    assert HintFile.load(tmp_path / "h.jsonl", 3).draw("b", 3, 0).text == "three"
 
 
 SETTINGS = HintSettings(3, "json", True, 1.0, 1.0, 64, PromptTemplates.load("math"))
