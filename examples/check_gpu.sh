@@ -23,8 +23,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(realpath -m -- "${1:-$root/outputs/check_gpu}")
 python=${PYTHON:-$root/.venv/bin/python}
 if [[ ! -x $python && ! ${PYTHON:-} ]]; then python=python3; fi
-limit=${CHECK_LIMIT:-900}
+CHECK_LIMIT=${CHECK_LIMIT:-900}
 cd "$root"
+# shellcheck source=scripts/arguments.sh
+source scripts/arguments.sh
+whole CHECK_LIMIT 1
+limit=$CHECK_LIMIT
 export DEVICE=cuda PYTHON=$python PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 if ! command -v nvidia-smi >/dev/null; then
   echo "check_gpu.sh: there is no nvidia-smi here, so no NVIDIA driver: run this on the machine with the GPU" >&2

@@ -39,6 +39,9 @@ LENGTH_32K_FSDP=(actor_rollout_ref.actor.ulysses_sequence_parallel_size=2)
 # shellcheck disable=SC2034
 LENGTH_32K_MEGATRON=(actor_rollout_ref.actor.megatron.context_parallel_size=2)
 
+# shellcheck source=scripts/arguments.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/arguments.sh"
+
 refuse() {
   echo "${0##*/}: $*" >&2
   exit 2
@@ -50,6 +53,8 @@ help() { # the heads of the script that was called and of this file
 }
 
 absolute() { # a path, or a list of them as it is; Ray's workers may run in another folder
+  # shellcheck disable=SC2088  # one in quotes, which the shell has left as it is
+  [[ $1 != "~/"* ]] || set -- "$HOME/${1#"~/"}"
   if [[ $1 == \[*\] && ! -e $1 ]]; then echo "$1"; else realpath -m -- "$1"; fi
 }
 
@@ -78,7 +83,7 @@ launch() {
   methods+="sft "
   [[ $method && $methods == *" $method "* ]] || refuse "method=$method must be one of:${methods% }"
   [[ $backend == fsdp || $backend == megatron ]] || refuse "backend=$backend must be fsdp or megatron"
-  [[ ! $gpu || $gpu =~ ^(auto|[1-9][0-9]*g?)$ ]] || refuse "gpu=$gpu must be the memory of a GPU in GB, such as gpu=24g, or auto"
+  [[ ! $gpu || $gpu =~ ^(auto|[1-9][0-9]{0,4}g?)$ ]] || refuse "gpu=$gpu must be the memory of a GPU in GB, such as gpu=24g, or auto"
   [[ ! $length || $length == 16k || $length == 32k ]] || refuse "length=$length must be 16k or 32k"
   [[ ! $length || $method != sft ]] || refuse "length=$length takes any method but sft, for which data.max_length is set"
   [[ ! $study || $study == hard-prompts ]] || refuse "study=$study must be hard-prompts"
@@ -89,9 +94,8 @@ launch() {
 
   N_GPUS=${N_GPUS:-8} # paper: 8 GPUs (A100)
   NNODES=${NNODES:-1}
-  for argument in N_GPUS NNODES; do
-    [[ ${!argument} =~ ^[1-9][0-9]*$ ]] || refuse "$argument=${!argument} must be a whole number of at least 1"
-  done
+  whole N_GPUS 1
+  whole NNODES 1
 
   local name=${0##*/run_}
   name=${name%.sh}
@@ -106,23 +110,23 @@ launch() {
   VAL_FILE=$(absolute "${VAL_FILE:-$root/data/val.parquet}")
   PYTHON=${PYTHON:-python3}
   command -v -- "$PYTHON" >/dev/null || refuse "PYTHON=$PYTHON: there is no such command"
-  DRY_RUN=${DRY_RUN:-0}
-  PREVIEW=${PREVIEW:-0}
+  switch DRY_RUN
+  switch PREVIEW
 
   chosen=(
     trainer.n_gpus_per_node="$N_GPUS"
     trainer.nnodes="$NNODES"
     trainer.logger="${LOGGER:-[console,file,tensorboard]}"
     trainer.project_name=sage
-    trainer.experiment_name="$EXPERIMENT"
-    trainer.default_local_dir="$OUTPUT_DIR/checkpoints"
+    text:trainer.experiment_name="$EXPERIMENT" # text: whatever it looks like
+    text:trainer.default_local_dir="$OUTPUT_DIR/checkpoints"
   )
   local config=sage_trainer module=recipe.sage.main_sage
   local -a before=() after=()
   if [[ $method == sft ]]; then
     config=sft_trainer_engine module=verl.trainer.sft_trainer_ray
     chosen+=(
-      "${SFT[@]}" data.train_files="$OUTPUT_DIR/sft.parquet" model.path="$MODEL_PATH"
+      "${SFT[@]}" data.train_files="$OUTPUT_DIR/sft.parquet" text:model.path="$MODEL_PATH"
       trainer.save_freq=after_each_epoch "checkpoint.save_contents=[model,optimizer,extra,hf_model]"
       model.use_remove_padding=True model.enable_gradient_checkpointing=True
     )
@@ -138,7 +142,7 @@ launch() {
   else
     chosen+=(
       method="$method" "${SETTINGS[@]}" data.train_files="$TRAIN_FILE" data.val_files="$VAL_FILE"
-      actor_rollout_ref.model.path="$MODEL_PATH"
+      text:actor_rollout_ref.model.path="$MODEL_PATH"
     )
     if [[ $study ]]; then chosen+=("${HARD_PROMPTS[@]}"); fi
     if [[ $backend == megatron ]]; then
@@ -160,7 +164,7 @@ launch() {
     if [[ $PREVIEW != 0 ]]; then module=recipe.sage.preview; fi
     if [[ $DRY_RUN != 0 ]]; then module=recipe.sage.dry_run; fi
   fi
-  if [[ $DRY_RUN$PREVIEW == 00 ]]; then before=(hydra.run.dir="$OUTPUT_DIR/hydra"); fi
+  if [[ $DRY_RUN$PREVIEW == 00 ]]; then before=(text:hydra.run.dir="$OUTPUT_DIR/hydra"); fi
 
   export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
   mapfile -d '' -t arguments < <("$PYTHON" -m recipe.sage.command_line "$config" "${chosen[@]}" "${before[@]}" "${given[@]}")
@@ -178,7 +182,7 @@ launch() {
   if [[ -e $metrics ]]; then metrics=$OUTPUT_DIR/metrics.$(date +%Y%m%d-%H%M%S).jsonl; fi # resumed: verl would empty the old file
   export VERL_FILE_LOGGER_PATH="${VERL_FILE_LOGGER_PATH:-$metrics}"
   if [[ $DRY_RUN$PREVIEW == 00 ]]; then
-    mkdir -p "$OUTPUT_DIR"
+    mkdir -p "$OUTPUT_DIR" 2>/dev/null && [[ -w $OUTPUT_DIR ]] || refuse "OUTPUT_DIR=$OUTPUT_DIR: no such folder can be written to"
     if [[ $method == sft ]]; then "$PYTHON" -m sage.data.sft --data "$TRAIN_FILE" --out "$OUTPUT_DIR/sft.parquet"; fi
   fi
   exec "$PYTHON" -m "$module" "${arguments[@]}" "${after[@]}"

@@ -5,9 +5,13 @@ if [[ " $* " =~ " "(-h|--help)" " ]]; then
     awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "examples/$(basename "$0")"
     exit
 fi
+# shellcheck source=scripts/arguments.sh
+source scripts/arguments.sh
 TASK=${TASK:-opchain}
 STEPS=${STEPS:-45}
 SEED=${SEED:-0}
+whole STEPS 1
+whole SEED 0
 OUTPUT=${OUTPUT:-outputs/$TASK}
 DEVICE=${DEVICE:-cpu} # cuda: one GPU
 

@@ -18,6 +18,9 @@ fi
 cd "$(dirname "$0")/.."
 
 STEPS=${STEPS:-2}
+# shellcheck source=scripts/arguments.sh
+source scripts/arguments.sh
+whole STEPS 1
 OUTPUT=${OUTPUT:-outputs/smollm2}
 
 bash scripts/setup_env.sh --with-smollm2

@@ -17,6 +17,10 @@ METHODS=${METHODS:-"grpo sage"}
 source examples/common_tiny.sh
 
 read -ra methods <<<"$METHODS"
+for method in "${methods[@]}"; do # before the results of an earlier run are removed
+    [[ $method != */* ]] || { echo "METHODS=$METHODS: $method is no method" >&2 && exit 2; }
+    "$PYTHON" -m recipe.sage.command_line tiny_cpu method="$method" task="$TASK" "$@" >/dev/null
+done
 for method in "${methods[@]}"; do
     folder="$OUTPUT/$method"
     rm -rf "$folder"

@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 
 from sage.method.methods import METHODS
-from sage.support.arguments import at_least, positive
-from sage.support.files import why_no_file, write_text
+from sage.support.arguments import at_least, output_file, positive
+from sage.support.files import write_text
 from sage.toy.embedded import store
 from sage.toy.embedded.comparison import compare, costs_table, scores_table
 from sage.toy.embedded.series import make_missing, name_missing, records
@@ -35,15 +35,13 @@ def main() -> int:
     parser.add_argument("--task", choices=TASKS, default=TASKS[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2])
-    parser.add_argument("--json", type=Path, help="write the comparison to this file")
+    parser.add_argument("--json", type=output_file, help="write the comparison to this file")
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument(
         "--series", default=time.strftime("%Y-%m-%d"), help="name of a series, whose times are comparable"
     )
     parser.add_argument("--learning-rate", type=positive, help="instead of the task's; recorded separately")
     args = parser.parse_args()
-    if args.json and (why := why_no_file(args.json)):
-        parser.error(f"--json: {why}")
     failed, rate = False, args.learning_rate
     if args.run:
         wanted = [(args.task, m, s) for s in args.seeds for m in args.methods]

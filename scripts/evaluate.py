@@ -165,7 +165,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--temperature", type=not_negative, default=0.6)
     parser.add_argument("--top-p", type=part, default=0.95)
     parser.add_argument("--max-tokens", type=at_least(1), default=8192, help="longest response")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--limit", type=at_least(1), help="only the first so many problems of each benchmark")
     parser.add_argument("--system", default=SYSTEM_PROMPT, help="system prompt; empty for none (default: training's)")
     add_template_options(parser)

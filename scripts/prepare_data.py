@@ -286,7 +286,7 @@ def add_prepare(parser: argparse.ArgumentParser, sample: int | None) -> None:
                         help=f"rows to train on at most (default {sample or 'all'})")  # fmt: skip
     parser.add_argument("--hold-out", type=at_least(0), default=0, metavar="N",
                         help="rows to split off, drawn by the seed, as a validation file OUT.val.parquet")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sample and the validation file")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the sample and the validation file")
     parser.set_defaults(run=run_prepare)
 
 

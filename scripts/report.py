@@ -31,7 +31,8 @@ from sage.report.tables import figures
 from sage.report.tables.cells import label
 from sage.report.tables.collect import Results, Run
 from sage.report.tables.plot import write_figure
-from sage.support.files import why_no_file, why_no_folder, write_text
+from sage.support.arguments import output_file
+from sage.support.files import why_no_folder, write_text
 
 
 def write_pngs(sources: list[Source], runs: list[Run], folder: Path) -> list[str]:
@@ -53,7 +54,7 @@ def write_pngs(sources: list[Source], runs: list[Run], folder: Path) -> list[str
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
-    parser.add_argument("--out", type=Path, default=Path("report.html"))
+    parser.add_argument("--out", type=output_file, default=Path("report.html"))
     parser.add_argument("--png", type=Path, help="folder for Figures 2, 4 and 6 as PNG, with their numbers")
     parser.add_argument(
         "--data", type=Path, nargs="+", help="training files, for problems and answers; by default the run's own"
@@ -62,9 +63,12 @@ def main() -> int:
     parser.add_argument("--prompt", nargs="+", default=[], metavar="ID", help="prompts whose texts are not cut")
     args = parser.parse_args()
     try:
-        for option, why in (("--out", why_no_file(args.out)), ("--png", args.png and why_no_folder(args.png))):
-            if why:
-                raise ValueError(f"{option}: {why}")
+        if args.out.suffix not in (".html", ".htm"):
+            raise ValueError(f"--out {args.out}: the name must end in .html")
+        if args.png and (why := why_no_folder(args.png)):
+            raise ValueError(f"--png: {why}")
+        if nowhere := [file for file in args.data or () if not file.is_file()]:
+            raise ValueError(f"--data {nowhere[0]}: no such file")
         sources = find_sources(args.runs)
         runs = [read_metrics(source) for source in sources]
         pages = []

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sage.support.arguments import output_file
+from sage.support.files import write_text
 from sage.toy.claims.claims import wanted_seeds
 from sage.toy.claims.page import Judged, claims_table, gate_file, gate_table, judge, pages
 from sage.toy.embedded.series import make_missing, name_missing, shell
@@ -78,7 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="store_true", help="print the table (the default without --json, --docs)")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--json", type=Path, help="write the verdicts and their numbers to this file")
+    parser.add_argument("--json", type=output_file, help="write the verdicts and their numbers to this file")
     parser.add_argument("--run", action="store_true", help="make the missing runs, seed by seed")
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument(
@@ -100,7 +102,7 @@ def main() -> int:
             print(f"\nC10 by hint level, {task}:\n\n{gate_table(found.gate)}")
         name_missing(task, wanted_seeds())
     if args.json:
-        args.json.write_text(json.dumps({t: as_json(j) for t, j in judged.items()}, indent=1) + "\n", encoding="utf-8")
+        write_text(args.json, json.dumps({t: as_json(j) for t, j in judged.items()}, indent=1) + "\n")
     return int(failed)
 
 

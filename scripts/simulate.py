@@ -26,6 +26,8 @@ from sage.support.arguments import at_least, not_negative, part, positive, share
 TABLE_2 = (0.569, 0.298, 0.103)
 """Never solved in the paper's Table 2: Llama-3.2-3B base, Qwen2.5-7B base, Qwen2.5-7B after GRPO."""
 
+LONGEST = 10**7
+"""Tokens."""
 LARGEST_SIGMA = 10
 """Where lengths are as good as 1 or the cap."""
 LENGTHS = ("MEDIAN", "SIGMA", "CAP")
@@ -42,8 +44,8 @@ def point(text: str) -> tuple[int, float]:
 
 def lengths(parser: argparse.ArgumentParser, values: list[float]) -> Lengths:
     median_length, sigma, cap = values
-    if median_length < 1 or cap < 1 or sigma > LARGEST_SIGMA:
-        parser.error(f"lengths {values}: MEDIAN and CAP must be at least 1, SIGMA at most {LARGEST_SIGMA}")
+    if not (1 <= median_length <= LONGEST and 1 <= cap <= LONGEST and sigma <= LARGEST_SIGMA):
+        parser.error(f"lengths {values}: MEDIAN and CAP must be from 1 to {LONGEST}, SIGMA at most {LARGEST_SIGMA}")
     return Lengths(median_length, sigma, int(cap))
 
 

@@ -212,7 +212,7 @@ def main() -> int:
     )
     parser.add_argument("--leak", choices=["refuse", "redact"], default="refuse")
     parser.add_argument("--verifier", default="math", help="math, exact, or package.module:name")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--concurrency", type=at_least(1), default=256, help="prompts in flight")
     parser.add_argument("--engine", type=engine_option, action="append", default=[], metavar="KEY=VALUE",
                         help="argument of vLLM's engine, for instance tensor_parallel_size=4")  # fmt: skip

@@ -173,6 +173,21 @@ def test_outside_slurm_the_template_says_how_to_start_it():
     assert subprocess.run(["bash", TEMPLATE], cwd=ROOT).returncode == 2
 
 
+@pytest.mark.parametrize(
+    "environ, message",
+    [
+        ({"N_GPUS": "abc"}, "N_GPUS=abc must be a whole number"),
+        ({"START_LIMIT": "1.5"}, "START_LIMIT=1.5 must be a whole number"),
+        ({"MAX_RESTARTS": "-1"}, "MAX_RESTARTS=-1 must be a whole number"),
+        ({"VENV": "/nowhere"}, "VENV=/nowhere is no virtual environment"),
+        ({"OUTPUT_DIR": "/dev/null/x"}, "OUTPUT_DIR=/dev/null/x: no such folder"),
+    ],
+)
+def test_a_wrong_variable_of_a_job_is_named(environ, message, tmp_path):
+    run = job(tmp_path, 112, "true", **environ)
+    assert run.wait(60)[0] in (1, 2) and message in run.log() and "begun" not in run.log()
+
+
 def test_the_header_asks_for_what_a_requeue_needs():
     header = set(re.findall(r"^#SBATCH (\S+)", (ROOT / TEMPLATE).read_text(), re.M))
     assert {"--requeue", "--open-mode=append"} <= header

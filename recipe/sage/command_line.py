@@ -1,8 +1,8 @@
 """``python -m recipe.sage.command_line CONFIG [arguments]``: checks a launch script's arguments, writes them for Hydra.
 
 Prints them, each ended by NUL, with quotes around values that Hydra would not take as they are: paths with ``=``,
-``,``, brackets, ``#`` or letters beyond ASCII. An unknown key, group or value ends in one sentence and status 2. It
-loads neither verl nor torch and takes about a second.
+``,``, brackets, ``#`` or letters beyond ASCII. ``text:KEY=VALUE`` is a text whatever it looks like. An unknown key,
+group, value or option ends in one sentence and status 2. It loads neither verl nor torch and takes about a second.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ ACTIVATE = "activate the environment of scripts/setup_env.sh, or name its interp
 try:
     from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Override
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -28,6 +29,15 @@ except ModuleNotFoundError as error:
     raise SystemExit(f"{error.name} is not installed for {sys.executable}: {ACTIVATE}") from None
 
 CONFIGS = Path(__file__).parent / "config"
+OPTIONS = (
+    "-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run", "-i",
+    "--info", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir",
+    "--full", "--gpu", "--gpus", "--gpu-memory", "--response-tokens", "--history",
+)  # fmt: skip
+"""Hydra's, and those of `recipe.sage.dry_run`."""
+TEXT = "text:"
+REFUSED = (HydraException, OmegaConfBaseException, ValueError)
+"""What Hydra raises for arguments that compose no run."""
 
 
 def quoted(value: str) -> str:
@@ -38,7 +48,10 @@ def quoted(value: str) -> str:
 
 def whole(argument: str) -> str:
     """An override whose value Hydra reads as what was written; other arguments as they are."""
-    key, equals, value = argument.partition("=")
+    key, equals, value = argument.removeprefix(TEXT).partition("=")
+    if key != argument.partition("=")[0]:
+        plain = _is_read(f"x={value}", value) and _parse(f"x={value}").value() == value and "${" not in value
+        return f"{key}={value if plain else quoted(value.replace('${', chr(92) + '${'))}"
     if not equals or argument.startswith("-") or value.startswith(("'", '"', "{")) or _is_read(argument, value):
         return argument
     if value.startswith("[") and value.endswith("]"):
@@ -51,9 +64,13 @@ def whole(argument: str) -> str:
 
 def _is_read(argument: str, value: str) -> bool:
     try:
-        return not OverridesParser.create().parse_override(argument).is_sweep_override() and value == value.strip()
+        return not _parse(argument).is_sweep_override() and value == value.strip()
     except HydraException:
         return False
+
+
+def _parse(override: str) -> Override:
+    return OverridesParser.create().parse_override(override)
 
 
 def accept_arguments() -> None:
@@ -97,19 +114,24 @@ def check(name: str, arguments: Sequence[str]) -> None:
     for before, argument in zip(("", *arguments), arguments, strict=False):
         if argument.startswith("~") or ("=" in argument and not argument.startswith("-")):
             overrides.append(argument)
+        elif argument.startswith("-") and (option := argument.partition("=")[0]) not in OPTIONS:
+            raise ValueError(f"{option} is no option{closest(option, OPTIONS)}; a key is written key=value")
         elif not argument.startswith("-") and not before.startswith("-"):
             raise ValueError(f"{argument!r} is no argument: write key=value, such as method=sage")
     for override in overrides:
         try:
-            OverridesParser.create().parse_override(override)
+            key = _parse(override).key_or_group
         except HydraException as error:
             why = " ".join(str(error).split()).partition(" See https")[0]
             raise ValueError(
                 f"{override} cannot be read ({why}): put its value in quotes, '{_example(override)}'"
             ) from error
+        if not key:
+            raise ValueError(f"{override!r} is no argument: write key=value, such as method=sage")
+    _theirs()
     try:
         _compose(name, overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except REFUSED as error:
         text = " ".join(str(error).split())
         if unknown := re.match(r"Could not override '([^']+)'", text):
             raise ValueError(_advice(name, unknown[1], overrides)) from error
@@ -119,7 +141,18 @@ def check(name: str, arguments: Sequence[str]) -> None:
                 f"{missing[1]}={missing[2]} must be one of {', '.join(missing[3].split())}"
                 + closest(missing[2], missing[3].split())
             ) from error
-        raise ValueError(sentence) from error
+        named = any(_parse(override).key_or_group in sentence for override in overrides)
+        raise ValueError(sentence if named else f"{_culprit(name, overrides)}{sentence}") from error
+
+
+def _culprit(name: str, overrides: Sequence[str]) -> str:
+    """The override that by itself gives no run, before a sentence that does not name it."""
+    for override in overrides:
+        try:
+            _compose(name, [override])
+        except REFUSED:
+            return f"{override}: "
+    return ""
 
 
 def _example(override: str) -> str:
@@ -133,15 +166,20 @@ def _advice(name: str, key: str, overrides: Sequence[str]) -> str:
     return f"{key} is no key of a run (a new one is written +{key}=..){closest(key, names)}"
 
 
-def _compose(name: str, overrides: Sequence[str]) -> Any:
+def _theirs() -> Path:
+    """The folder of verl's configurations."""
     verl = importlib.util.find_spec("verl")
     if verl is None or not verl.submodule_search_locations:
         raise ValueError(f"verl is not installed for {sys.executable}: {ACTIVATE}")
-    theirs = Path(verl.submodule_search_locations[0]) / "trainer/config"
+    return Path(verl.submodule_search_locations[0]) / "trainer/config"
+
+
+def _compose(name: str, overrides: Sequence[str]) -> Any:
+    theirs = _theirs()
     ours = (CONFIGS / f"{name}.yaml").is_file()
     where = [f"hydra.searchpath=[{quoted(f'file://{theirs}')}]"] if ours else []  # pkg:// would import verl
     with initialize_config_dir(str(CONFIGS if ours else theirs), version_base=None):
-        return OmegaConf.to_container(compose(name, [*overrides, *where]), resolve=False)
+        return OmegaConf.to_container(compose(name, [*overrides, *where]), resolve=True)
 
 
 def _keys(value: object, prefix: str = "") -> Iterator[str]:

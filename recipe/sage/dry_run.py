@@ -42,6 +42,7 @@ from sage.planning.budget import (
 )
 from sage.planning.hours import GPUS, MARGIN, Gpu, Habits, Workload, estimate_hours
 from sage.report.history import read_history
+from sage.support.arguments import at_least, positive
 from sage.support.documents import read_json
 from sage.support.model import find_model
 
@@ -272,10 +273,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config-name", default="sage_trainer", help="as for main_sage")
     parser.add_argument("--full", action="store_true", help="print the whole configuration, verl's defaults as well")
     parser.add_argument("--gpu", choices=GPUS, help="kind of GPU (default: a100, or one with --gpu-memory)")
-    parser.add_argument("--gpus", type=_positive, help="GPUs of a node (default: trainer.n_gpus_per_node)")
-    parser.add_argument("--gpu-memory", type=float, help="GB of one GPU (default: that of its kind)")
+    parser.add_argument("--gpus", type=at_least(1), help="GPUs of a node (default: trainer.n_gpus_per_node)")
+    parser.add_argument("--gpu-memory", type=positive, help="GB of one GPU (default: that of its kind)")
     lengths = parser.add_mutually_exclusive_group()
-    lengths.add_argument("--response-tokens", type=_positive, help="mean length of a response, in tokens")
+    lengths.add_argument("--response-tokens", type=at_least(1), help="mean length of a response, in tokens")
     lengths.add_argument("--history", type=Path, help="sage_history.jsonl of a short run: its lengths and failures")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides")
     args = parser.parse_intermixed_args(arguments)
@@ -325,12 +326,6 @@ def main(arguments: list[str] | None = None) -> int:
     for problem in lacking(config):
         print(f"  here   {problem}")
     return int(bool(shortages))
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
+
+from sage.support.files import why_no_file
+
+DIGITS = 9
+"""Of a whole number: nothing that is counted here has more."""
+
+
+def output_file(text: str) -> Path:
+    """A file that can be written."""
+    if why := why_no_file(Path(text)):
+        raise argparse.ArgumentTypeError(why)
+    return Path(text)
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """A whole number from a bound on."""
+    """A whole number from a bound on, of at most `DIGITS` digits."""
 
     def read(text: str) -> int:
-        if not text.lstrip("+-").isdecimal() or int(text) < least:
+        if not re.fullmatch(r"[+-]?[0-9]+", text) or int(text[: DIGITS + 1]) < least:
             raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least {least}")
+        if len(text) > DIGITS:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} must be a number of at most {DIGITS} digits")
         return int(text)
 
     return read

@@ -29,6 +29,13 @@ def test_a_text_is_read_as_it_was_written(value):
     assert OverridesParser.create().parse_override(whole(f"data.x={value}")).value() == value
 
 
+@pytest.mark.parametrize("value", [*ODD, "a,b", "{a}_sage", "'q'_sage", "null", "12", "[a]", "plain", ""])
+def test_a_text_of_a_script_stays_one(value):
+    assert OverridesParser.create().parse_override(whole(f"text:data.x={value}")).value() == value
+    assert whole("text:data.x=plain") == "data.x=plain"
+    assert whole("text:data.x=${y}") == r"data.x='\${y}'"
+
+
 def test_a_list_of_odd_paths_stays_a_list():
     read = OverridesParser.create().parse_override(whole("data.x=[/a=b.parquet,/c d.parquet,/é]"))
     assert read.value() == ["/a=b.parquet", "/c d.parquet", "/é"]
@@ -53,6 +60,11 @@ def test_what_hydra_reads_is_left_alone(argument):
         ("data={a", "no viable alternative"),
         ("sage.prompts={% for", "sage.prompts={% for cannot be read .*: put its value in quotes"),
         ("sage", "write key=value"),
+        ("=5", "'=5' is no argument: write key=value"),
+        ("data=5", "data=5: Config group override must be"),
+        ("--method=sage", "--method is no option; a key is written key=value"),
+        ("--hlep", r"--hlep is no option; did you mean --help\?"),
+        ("data.train_files=${DATA}/train.parquet", "Interpolation key 'DATA' not found"),
     ],
 )
 def test_a_mistake_is_one_sentence(argument, message, capsys):

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -193,6 +194,11 @@ def test_a_resumed_run_keeps_the_metrics_so_far(data, tmp_path):
         ("run_qwen3-4b.sh", ("study=hard-prompts", "method=sft"), {}, "any method but sft"),
         ("run_qwen3-4b.sh", (), {"N_GPUS": "abc"}, "N_GPUS=abc must be a whole number"),
         ("run_qwen3-4b.sh", (), {"NNODES": "0"}, "NNODES=0 must be a whole number"),
+        ("run_qwen3-4b.sh", (), {"N_GPUS": "9" * 20}, "N_GPUS=9+ must be a whole number .* at most 6 digits"),
+        ("run_qwen3-4b.sh", (), {"DRY_RUN": "dry"}, "DRY_RUN=dry must be 1 or 0"),
+        ("run_qwen3-4b.sh", (), {"PREVIEW": "maybe"}, "PREVIEW=maybe must be 1 or 0"),
+        ("run_qwen3-4b.sh", (), {"OUTPUT_DIR": "/dev/null/x"}, "OUTPUT_DIR=/dev/null/x: no such folder can be written"),
+        ("run_qwen3-4b.sh", ("--method", "sage"), {}, "--method is no option"),
         ("run_qwen3-4b.sh", ("gpu=24gb",), {}, "gpu=24gb must be the memory of a GPU in GB, such as gpu=24g, or auto"),
         ("run_qwen3-4b.sh", (), {"PYTHON": "nowhere"}, "PYTHON=nowhere: there is no such command"),
         ("run_qwen3-4b.sh", ("data.train_batch_sizes=64",), {}, "did you mean data.train_batch_size?"),
@@ -209,6 +215,46 @@ def test_a_wrong_call_of_a_script_is_named(script, arguments, environ, message, 
     assert status != 0
     assert re.search(message, text), text
     assert len(text.splitlines()) == 1 and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "value, module",
+    [(no, "main_sage") for no in ("", "0", "false", "No", "off")] + [(yes, "dry_run") for yes in ("1", "true", "YES")],
+)
+def test_a_switch_that_is_off_is_off(value, module, data):
+    started, _ = launch("run_qwen2.5-7b.sh", data, DRY_RUN=value)
+    assert started[1] == f"recipe.sage.{module}"
+
+
+def test_names_and_folders_may_look_like_anything(data, tmp_path):
+    keys = {"MODEL_PATH": "{a},'b'", "OUTPUT_DIR": "~/${x}", "HOME": str(tmp_path)}
+    run = composed(launch("run_qwen2.5-7b.sh", data, DRY_RUN="1", **keys)[0][2:])
+    assert (run.trainer.experiment_name, run.actor_rollout_ref.model.path) == ("{a},'b'_sage", "{a},'b'")
+    assert run.trainer.default_local_dir == f"{tmp_path}/${{x}}/checkpoints"
+
+
+@pytest.mark.parametrize(
+    "environ, message",
+    [
+        ({"METHODS": "../.."}, "is no method"),
+        ({"METHODS": "ppo"}, "method=ppo must"),
+        ({"STEPS": "abc"}, "STEPS=abc must be a whole number"),
+    ],
+)
+def test_a_mistake_leaves_the_results_of_an_earlier_run(environ, message, tmp_path):
+    (tmp_path / "deep/out/sage").mkdir(parents=True)
+    (tmp_path / "kept").touch()
+    command = ["bash", str(ROOT / "examples/run_tiny_cpu.sh")]
+    environ = {
+        **os.environ,
+        "OUTPUT": str(tmp_path / "deep/out"),
+        "DEVICE": "cuda",
+        "PYTHON": sys.executable,
+        **environ,
+    }
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    assert (tmp_path / "kept").exists() and (tmp_path / "deep/out/sage").exists()
 
 
 @pytest.mark.parametrize("method", ["sage", "sft"])

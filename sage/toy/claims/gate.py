@@ -23,6 +23,7 @@ from typing import Any
 from sage.evaluation.generate import Decoding, Replicas, Request
 from sage.hints.writer import request_seed
 from sage.method.gate import advantage_energy
+from sage.support.arguments import at_least
 from sage.support.files import write_text
 from sage.toy.claims.judge import Part
 from sage.toy.embedded.tasks import CPU_ENGINE, KINDS, PROMPTS, TASKS, base_model, load_task, plain_prompt
@@ -158,7 +159,9 @@ def main() -> None:
     parser.add_argument("--logs", type=Path, default=Path("outputs/gate"), help="folder for the engine's log")
     parser.add_argument("--model", help="folder of the model (default: the task's base model)")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--estimate", type=int, default=ESTIMATE, help="rollouts for a success rate, and for groups")
+    parser.add_argument(
+        "--estimate", type=at_least(1), default=ESTIMATE, help="rollouts for a success rate, and for groups"
+    )
     args = parser.parse_args()
     measure_gate(
         args.task, args.model or base_model(args.task), CPU_ENGINE, args.out, args.logs, args.kinds, args.estimate

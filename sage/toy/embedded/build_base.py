@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from sage.support.arguments import at_least
 from sage.toy.embedded.tasks import TASKS, load_task
 from sage.toy.embedded.tokenizer import build_tokenizer
 
@@ -95,8 +96,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and the tokenizer")
     parser.add_argument("--task", choices=TASKS, default=TASKS[0])
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=at_least(1), default=STEPS)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     args = parser.parse_args()
     model, tokenizer = train(args.task, args.steps, args.seed)
     model.to(torch.bfloat16).save_pretrained(args.out)

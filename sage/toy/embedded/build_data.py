@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sage.support.arguments import at_least
 from sage.toy.embedded.tasks import KINDS, TASKS, Problem, load_task, plain_prompt
 
 TRAIN = {"easy": 32, "medium": 32, "hard": 256}
@@ -71,9 +72,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for train.parquet and test.parquet")
     parser.add_argument("--task", choices=TASKS, default=TASKS[0])
-    parser.add_argument("--seed", type=int, default=0, help="seed of the training problems")
-    parser.add_argument("--train", type=int, nargs=3, metavar=KINDS, default=list(TRAIN.values()))
-    parser.add_argument("--test", type=int, default=TEST, help="test problems of each kind")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the training problems")
+    parser.add_argument("--train", type=at_least(1), nargs=3, metavar=KINDS, default=list(TRAIN.values()))
+    parser.add_argument("--test", type=at_least(1), default=TEST, help="test problems of each kind")
     args = parser.parse_args()
     build(args.out, args.seed, dict(zip(KINDS, args.train, strict=True)), args.test, args.task)
     print(f"wrote {args.out}/train.parquet and {args.out}/test.parquet")

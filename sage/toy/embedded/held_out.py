@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sage.support.arguments import at_least
 from sage.toy.embedded.tasks import ENGINE_OPTIONS, KINDS, ROOT, TASKS, task_config
 
 NAME = "model"
@@ -32,7 +33,7 @@ def main() -> int:
     parser.add_argument("--model", required=True, help="folder of the model")
     parser.add_argument("--data", type=Path, required=True, help="test.parquet of sage.toy.embedded.build_data")
     parser.add_argument("--out", type=Path, required=True, help="folder for samples and scores")
-    parser.add_argument("--samples", type=int, default=1, help="answers to each problem, at temperature 1")
+    parser.add_argument("--samples", type=at_least(1), default=1, help="answers to each problem, at temperature 1")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     rows, benchmarks = pq.read_table(args.data), []

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from sage.support.arguments import at_least
 from sage.support.versions import installed
 from sage.toy.embedded.tasks import KINDS
 
@@ -82,7 +83,7 @@ def table(methods: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--seed", type=at_least(0), required=True)
     parser.add_argument("--methods", nargs="+", required=True)
     args = parser.parse_args()
     methods = {name: summarize(args.output / name / "metrics.jsonl", args.seed) for name in args.methods}
