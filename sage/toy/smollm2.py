@@ -52,6 +52,7 @@ def build(out: Path) -> None:
     """
     file = gguf_file()
     import torch
+    from tokenizers import decoders
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -62,6 +63,8 @@ def build(out: Path) -> None:
     tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
         [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
     )
+    # Its decoder also has a part for SentencePiece, from which the format of answers takes a line end for a letter.
+    tokenizer.backend_tokenizer.decoder = decoders.ByteLevel()
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
     model.config.architectures = [type(model).__name__]
     for config in (model.config, model.generation_config):

@@ -7,8 +7,10 @@ import sys
 import zlib
 from pathlib import Path
 
+import llguidance.hf
 import pyarrow.parquet as pq
 import pytest
+from transformers import AutoTokenizer
 
 from sage.grading.verifier import MathVerifier
 from sage.toy import smollm2
@@ -45,6 +47,15 @@ def words(tmp_path_factory) -> Path:
         command += ["--problem-column", "question", "--solution-column", "answer", "--data-source", "words"]
         subprocess.run([*command, "--out", str(folder / f"{part}.parquet")], cwd=ROOT, check=True)
     return folder
+
+
+def test_the_format_of_answers_sees_each_token_as_its_bytes(model):
+    """Else it takes a line end for a letter, and answers that are no JSON pass."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    text = "One half, \u00bd:\n\n    then 12\t\u4e2d"
+    ids = tokenizer.encode(text)
+    seen = llguidance.hf.from_tokenizer(tokenizer)
+    assert b"".join(seen.decode_bytes([one]) for one in ids).decode() == tokenizer.decode(ids) == text
 
 
 @pytest.fixture(scope="module", params=["full", "lora"])
