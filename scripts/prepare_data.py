@@ -45,7 +45,7 @@ from sage.evaluation.benchmarks import BENCHMARKS, PRIVATE, choose_files, load_b
 from sage.evaluation.choices import is_option_column
 from sage.evaluation.references import check_references
 from sage.grading.verifier import load_verifier
-from sage.support.arguments import at_least, share
+from sage.support.arguments import at_least, output_file, share
 from sage.support.files import why_no_file, why_no_folder, write_text
 from sage.support.rows import open_parquet
 
@@ -240,8 +240,6 @@ def run_validate(args: argparse.Namespace) -> int:
     """Check an existing file."""
     if args.list and args.list.exists():
         raise ValueError(f"--list {args.list} exists already; delete it or choose another name")
-    if args.list and (why := why_no_file(args.list)):
-        raise ValueError(f"--list: {why}")
     index, contamination = contamination_of(args)
     found = validate(args.file, Checks(load_verifier(args.verifier), index))
     for fault in found.faults[:20]:
@@ -358,7 +356,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
     existing = commands.add_parser("validate", help="check an existing training file")
     existing.add_argument("file", type=Path)
-    existing.add_argument("--list", type=Path, help="JSONL file for the rows that fail a check")
+    existing.add_argument("--list", type=output_file, help="JSONL file for the rows that fail a check")
     add_checks(existing)
     existing.set_defaults(run=run_validate)
     return parser.parse_args(argv)

@@ -24,8 +24,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from sage.support.arguments import at_least, positive
-from sage.support.files import why_no_file
+from sage.support.arguments import at_least, output_file, positive
 from sage.support.processes import end_group
 
 
@@ -165,7 +164,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--follow", type=Path, metavar="FOLDER", help="show the run of this folder")
     parser.add_argument("--steps", type=at_least(0), help="steps of the whole run")
-    parser.add_argument("--log", type=Path)
+    parser.add_argument("--log", type=output_file)
     parser.add_argument("--silence", type=positive, default=1800.0, help="stop after this many seconds without output")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
@@ -178,8 +177,6 @@ def main() -> int:
         parser.error("needs --steps, --log and a command, or --follow FOLDER")
     if "VERL_FILE_LOGGER_PATH" not in os.environ:
         parser.error("set VERL_FILE_LOGGER_PATH to the metrics file that the command is to write")
-    if why := why_no_file(args.log):
-        parser.error(f"--log: {why}")
     metrics = Path(os.environ["VERL_FILE_LOGGER_PATH"])
     progress = Shown(Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps))
     if shutil.which(command[0]) is None:

@@ -34,8 +34,6 @@ class _Row:
     level: int
     draw: int
     failure: str | None = None
-    answer: str | None = None
-    """What the model wrote, of a failure; at most `sage.method.records.LONGEST_ANSWER` characters."""
 
 
 def failures_path(path: Path) -> Path:

@@ -10,7 +10,7 @@ import csv
 import json
 import re
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,8 @@ def read_lines(path: Path) -> Iterator[tuple[str, Row]]:
     Raises:
         ValueError: the file is missing, or not what its name says.
     """
-    for number, line in enumerate(_lines(path, _encoding(path), None), 1):
-        if line.strip("\ufeff \t\r\n"):
-            yield f"{path}, line {number}", _json_row(path, number, line)
+    for number, line in _numbered(_lines(path, _encoding(path), None)):
+        yield f"{path}, line {number}", _json_row(path, number, line)
 
 
 def _head(path: Path) -> bytes:
@@ -134,6 +133,11 @@ def _lines(path: Path, encoding: str, newline: str | None) -> Iterator[str]:
         raise ValueError(f"{path} is damaged: not {encoding.upper()} ({error}); save it as UTF-8") from error
 
 
+def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers from 1 on."""
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip("\ufeff \t\r\n"))
+
+
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
 
@@ -150,7 +154,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _read_json(path: Path, encoding: str) -> Iterator[Row]:
-    lines = ((n, line) for n, line in enumerate(_lines(path, encoding, "\n"), 1) if line.strip("\ufeff \t\r\n"))
+    lines = _numbered(_lines(path, encoding, "\n"))
     if (first := next(lines, None)) is None:
         return
     row = _json_row(path, *first)

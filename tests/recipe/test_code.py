@@ -116,7 +116,7 @@ def tries(**attempts):
         try:
             attempt()
             done.append(name)
-        except Exception:
+        except Exception:  # whatever it is that refuses
             pass
     return done
 def probe(outside):
