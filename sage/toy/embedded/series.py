@@ -16,14 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sage.method.methods import METHODS
-from sage.method.state import HISTORY_FILE, SETUP_FILE
-from sage.report.history import read_history
-from sage.report.measured import measure
+from sage.method.state import SETUP_FILE
 from sage.support.processes import GRACE, end_group, end_with_parent
 from sage.support.versions import installed
 from sage.toy.embedded import store
@@ -209,13 +206,11 @@ def held_out(task: str, model: Path, data: Path, out: Path) -> dict[str, float]:
 
 
 def read_run(folder: Path, seed: int) -> dict[str, Any]:
-    """What is recorded of a run: summary, courses of metrics, and the groups by level beside their earlier visits."""
-    bins = measure(read_history(folder / HISTORY_FILE))
+    """What is recorded of a run: summary, learning rate and courses of metrics."""
     config = json.loads((folder / SETUP_FILE).read_text(encoding="utf-8"))["config"]
     return summarize(folder / "metrics.jsonl", seed) | {
         "learning_rate": config["actor_rollout_ref"]["actor"]["optim"]["lr"],
         "curves": store.curves(folder / "metrics.jsonl"),
-        "gate": [{k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(b).items()} for b in bins],
     }
 
 
