@@ -205,16 +205,13 @@ def too_much(config: DictConfig, shape: ModelShape, spread: Layout, memory: Memo
         )
 
 
-def describe_time(
-    config: DictConfig, sage: SageConfig, shape: ModelShape, report: DataReport, gpu: Gpu, name: str, habits: Habits
-) -> str:
-    """Hours of the run, what they rest on, and what dominates them."""
+def workload(config: DictConfig, sage: SageConfig, shape: ModelShape, report: DataReport, gpu: Gpu) -> Workload:
+    """What the run asks of its GPUs."""
     data, rollout, trainer = config.data, config.actor_rollout_ref.rollout, config.trainer
-    gpus = Run(config).gpus
     steps = total_steps(config, report)[0]
     written = step_tokens(sage, data.train_batch_size, rollout.n, rollout.response_length).hints > 0
-    work = Workload(
-        gpus=gpus,
+    return Workload(
+        gpus=Run(config).gpus,
         engine_parallel=rollout.tensor_model_parallel_size,
         cache_tokens=estimate_memory(shape, layout(config, gpu.gigabytes * GB)).cache_tokens,
         sequences=rollout.max_num_seqs,
@@ -228,11 +225,19 @@ def describe_time(
         recomputed=config.actor_rollout_ref.model.enable_gradient_checkpointing,
         lora=config.actor_rollout_ref.model.lora_rank > 0,
     )
+
+
+def describe_time(
+    config: DictConfig, sage: SageConfig, shape: ModelShape, report: DataReport, gpu: Gpu, name: str, habits: Habits
+) -> str:
+    """Hours of the run, what they rest on, and what dominates them."""
+    rollout = config.actor_rollout_ref.rollout
+    work = workload(config, sage, shape, report, gpu)
     hours = estimate_hours(shape, gpu, work, sage.make_schedule(rollout.n), sage.max_level, habits)
     low, high = (training + hours.validation for training in hours.training)
     middle, extra = (low + high) / 2, sum(hours.hints) / 2
     lines = [
-        f"  time   about {middle:.1f} h on {gpus} {name}, {middle * gpus:.0f} GPU hours: "
+        f"  time   about {middle:.1f} h on {work.gpus} {name}, {middle * work.gpus:.0f} GPU hours: "
         f"between {low / MARGIN:.1f} and {high * MARGIN:.1f} h",
         f"    step     {sum(hours.step) / 2:.0f} s: rollouts {hours.rollouts:.0f}, after hints {extra:.0f}, "
         f"log-probs {hours.log_probs:.0f}, update {hours.update:.0f}, the rest {hours.rest:.0f}",
