@@ -20,6 +20,11 @@ settings.register_profile("sage", deadline=None, derandomize=True)
 settings.load_profile("sage")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not show in the name of a test: a time in them, as gzip writes one, gives each process another name."""
+    return argname if isinstance(val, bytes) else None
+
+
 def script(name: str) -> ModuleType:
     """A file of scripts/ as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")

@@ -1,8 +1,13 @@
 """Launch scripts run with an interpreter that prints its arguments, and composed as Hydra would compose them."""
 
 import copy
+import importlib
+import io
+import socketserver
 import subprocess
 import sys
+import threading
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 
@@ -13,15 +18,57 @@ SAME_SCHEDULE = dict.fromkeys(("dapo", "opsd"), "grpo") | dict.fromkeys(
     ("off-policy", "guide", "sage-reliance"), "sage"
 )
 """Methods whose schedule is that of another; the others' has their own name."""
-CHECK = f'case "$2" in recipe.sage.command_line | recipe.sage.fit) exec {sys.executable} "$@" ;; esac\n'
-"""The check of the arguments, and what is chosen for a GPU, are the real ones."""
+LIGHT = "recipe.sage.command_line | recipe.sage.fit"
+"""What a script starts before the run itself: the check of its arguments, and what is chosen for a GPU."""
+STUB = """#!/bin/bash
+case $2 in {light})
+  [[ {port} != 0 ]] || exec {python} "$@"
+  exec 3<>/dev/tcp/127.0.0.1/{port}
+  printf '%s\\0' "$#" "$@" >&3
+  IFS= read -r -d '' status <&3
+  IFS= read -r -d '' said <&3
+  printf %s "$said" >&2
+  cat <&3
+  exit "${{status:-70}}" ;;
+esac
+printf '%s\\n' "$@" --environment
+exec env
+"""
 
 
-def launch(script, data, *arguments, **environ):
-    """Arguments and environment with which a script, named with its first arguments, starts Python."""
+class Answers(socketserver.StreamRequestHandler):
+    """The light modules, run in the process of the tests, which has imported already what takes them seconds."""
+
+    def handle(self):
+        words = iter(self._word, None)
+        _, module, *arguments = (next(words) for _ in range(int(next(words))))
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            status = importlib.import_module(module).main(arguments)
+        self.wfile.write(f"{status}\0{err.getvalue()}\0{out.getvalue()}".encode())
+
+    def _word(self):
+        word = bytearray()
+        while (byte := self.rfile.read(1)) != b"\0":
+            word += byte
+        return word.decode()
+
+
+@cache
+def answering() -> int:
+    """The port where the modules answer."""
+    server = socketserver.TCPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
+def launch(script, data, *arguments, as_a_user=False, **environ):
+    """Arguments and environment with which a script, named with its first arguments, starts Python for the run.
+
+    What it starts before that is real: by ``as_a_user`` started as the script says, otherwise answered from here.
+    """
     script, *first = script.split()
     fake = data / "python"
-    fake.write_text(f'#!/bin/sh\n{CHECK}for a in "$@"; do printf "%s\\n" "$a"; done\necho "--environment"\nenv\n')
+    fake.write_text(STUB.format(light=LIGHT, python=sys.executable, port=0 if as_a_user else answering()))
     fake.chmod(0o755)
     result = subprocess.run(
         ["bash", str(ROOT / "examples" / script), *first, *arguments],

@@ -146,11 +146,10 @@ def test_a_validation_file_lacks_a_column(data, tmp_path):
     ],
 )
 def test_what_this_machine_lacks(script, arguments, environ, message, data, monkeypatch, tmp_path):
+    run = changed(data, *arguments, script=f"run_qwen2.5-7b.sh {script}")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    problems = check_machine(
-        changed(data, *arguments, script=f"run_qwen2.5-7b.sh {script}"), {"HOME": str(tmp_path), **environ}
-    )
+    problems = check_machine(run, {"HOME": str(tmp_path), **environ})
     assert any(re.search(message, problem) for problem in problems), problems
 
 
