@@ -11,6 +11,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def _is_read(argument: str, value: str) -> bool:
         return False
 
 
+@cache
 def _parse(override: str) -> Override:
     return OverridesParser.create().parse_override(override)
 

@@ -1,25 +1,29 @@
 """Composed configurations: the defaults, every rejection, and the sentence that goes with it."""
 
+import copy
 import json
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 
 from recipe.sage.preflight import check_run, read_config
 from recipe.sage.preflight.describe import describe_run, why_not_skip
 from sage.toy.embedded.build_data import build
 from sage.toy.embedded.tasks import KINDS, PROMPTS, TASKS, base_model, load_task, plain_prompt, task_config
 from sage.toy.embedded.tokenizer import build_tokenizer
-from tests.recipe.launching import SAME_SCHEDULE
+from tests.recipe.launching import SAME_SCHEDULE, composed
 
 ROOT = Path(__file__).parents[2]
 METHODS = sorted(path.stem for path in (ROOT / "recipe/sage/config/method").glob("*.yaml"))
+VALUE = re.compile(r"[a-z_]+\.[\w.]+=")
+"""An override of a value, not of a group."""
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +33,19 @@ def data(tmp_path_factory):
     return folder
 
 
+@cache
+def chosen(name, groups):
+    """The run of a configuration with these groups chosen, keys added or taken away: composing is the slow part."""
+    return composed(list(groups), name)
+
+
 def config(data, *overrides, name="tiny_cpu"):
-    with initialize_config_dir(str(ROOT / "recipe/sage/config"), version_base=None):
-        return compose(
-            name,
-            overrides=[f"data.train_files={data}/train.parquet", f"data.val_files={data}/test.parquet", *overrides],
-        )
+    """Likewise with values, which Hydra would take as they are."""
+    values = [f"data.train_files={data}/train.parquet", f"data.val_files={data}/test.parquet"]
+    values += [override for override in overrides if VALUE.match(override)]
+    run = copy.deepcopy(chosen(name, tuple(override for override in overrides if not VALUE.match(override))))
+    run.merge_with_dotlist(values)
+    return run
 
 
 def ids(data):
