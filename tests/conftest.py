@@ -7,18 +7,38 @@ os.environ["VERL_PLATFORM"] = "cpu"
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # one process a core already
 
+import copy
 import functools
 import gc
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import omegaconf.base
 import yaml
+from hydra._internal.config_repository import ConfigRepository
 from hypothesis import settings
 
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # OmegaConf's base: Hydra composes a third faster
 omegaconf.base.parse = functools.cache(omegaconf.base.parse)  # the same interpolations in every composition
+
+
+def loaded_once(load: Callable) -> Callable:
+    """Hydra's reading of a file, kept by the file: most compositions read the same thirty."""
+    kept = {}
+
+    @functools.wraps(load)
+    def loaded(repository: ConfigRepository, config_path: str) -> object:
+        key = (*(source.path for source in repository.sources), config_path)
+        if key not in kept:
+            kept[key] = load(repository, config_path)
+        return copy.deepcopy(kept[key])
+
+    return loaded
+
+
+ConfigRepository.load_config = loaded_once(ConfigRepository.load_config)
 
 ROOT = Path(__file__).resolve().parent.parent
 

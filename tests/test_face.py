@@ -1,5 +1,6 @@
 """What a newcomer meets first: help that answers at once, links that lead somewhere, commands that exist."""
 
+import json
 import os
 import re
 import subprocess
@@ -40,21 +41,50 @@ def test_a_shell_script_shows_its_head_and_does_nothing_else(script, tmp_path):
         assert "bash " in run.stdout and "set -euo" not in run.stdout and "#!" not in run.stdout
 
 
+HELPS = """
+import json, os, runpy, subprocess, sys
+import argparse, asyncio, numpy, pyarrow.parquet, pydantic, yaml  # for all, so that it is done once
+heavy, *scripts = json.loads(sys.argv[1])
+for script in scripts:
+    read, write = os.pipe()
+    if not os.fork():
+        os.dup2(write, 1)
+        sys.argv, code = [script, "--help"], 0
+        sys.path[0] = os.path.dirname(script)
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        print("heavy:", *sorted(set(heavy) & set(sys.modules)), flush=True)
+        os._exit(bool(code))
+    os.close(write)
+    text = open(read).read()
+    print(json.dumps([script, text, os.waitstatus_to_exitcode(os.wait()[1])]))
+"""
+"""Prints what each script answers to --help, in a process of its own, and what it has imported of what is heavy."""
+
+
+@pytest.fixture(scope="module")
+def helps() -> dict[str, tuple[str, int]]:
+    asked = json.dumps([HEAVY, *map(str, PYTHON)])
+    command = [sys.executable, "-c", HELPS, asked]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
+    assert not run.stderr, run.stderr
+    answers = map(json.loads, run.stdout.splitlines())
+    return {script: (text, status) for script, text, status in answers}
+
+
 @pytest.mark.parametrize("script", PYTHON, ids=relative)
-def test_a_python_script_helps_without_a_framework(script):
-    program = (
-        "import runpy, sys\n"
-        f"sys.argv = [{str(script)!r}, '--help']\n"
-        "try:\n"
-        f"    runpy.run_path({str(script)!r}, run_name='__main__')\n"
-        "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
-        f"print('heavy:', *sorted(set({HEAVY!r}) & set(sys.modules)))\n"
-    )
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100)
-    assert run.returncode == 0, run.stderr
-    shown, _, heavy = run.stdout.rpartition("heavy:")
+def test_a_python_script_helps_without_a_framework(script, helps):
+    text, status = helps[str(script)]
+    assert status == 0, text
+    shown, _, heavy = text.rpartition("heavy:")
     assert shown.strip() and not heavy.strip()
+
+
+def test_a_started_script_helps():
+    run = subprocess.run([sys.executable, "scripts/report.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0 and run.stdout.startswith("usage: report.py") and not run.stderr
 
 
 def test_the_version_is_the_same_everywhere():

@@ -132,6 +132,23 @@ def test_sft_composes_in_verls_own_trainer(model, engine, data):
     assert converted == ["-m", "sage.data.sft", "--data", f"{data}/train.parquet", "--out", f"{data}/out/sft.parquet"]
 
 
+@pytest.mark.parametrize(
+    "script, arguments",
+    [
+        ("run_llama-3.2-3b.sh", ()),
+        ("run_qwen2.5-7b.sh", ("method=dapo", "backend=megatron", "sage.prompts=a=b")),
+        ("run_qwen3-4b.sh", ("study=hard-prompts",)),
+        ("run_qwen3-4b.sh", ("data.train_batch_sizes=64",)),
+        ("run_one_gpu.sh", ("gpu=24g",)),
+        ("run.sh Qwen/Qwen3-1.7B", ("method=sft",)),
+    ],
+)
+def test_what_a_script_starts_itself_says_what_it_says_here(script, arguments, data):
+    """Of the tests of the launch scripts, these start the check and the choice for a GPU as processes."""
+    started, here = (launch(script, data, *arguments, as_a_user=own, DRY_RUN="1") for own in (True, False))
+    assert started[0] == here[0] and (started[0] != 2 or started[1] == here[1])
+
+
 def test_callers_win_and_their_environment_stays(data):
     keys = {"WANDB_API_KEY": "mine", "HF_HOME": "/mine", "TENSORBOARD_DIR": "/mine/tb", "PYTHONPATH": "/mine/code"}
     started, environ = launch(
