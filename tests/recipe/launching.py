@@ -3,6 +3,7 @@
 import copy
 import importlib
 import io
+import re
 import socketserver
 import subprocess
 import sys
@@ -114,4 +115,21 @@ def changed(data, *arguments, script="run_qwen2.5-7b.sh method=sage"):
     """The run of a script with values changed after composing, which is the slow part."""
     run = copy.deepcopy(base(data, script))
     run.merge_with_dotlist(list(arguments))
+    return run
+
+
+VALUE = re.compile(r"[a-z_]+\.[\w.]+=")
+"""An override of a value, not of a group."""
+
+
+@cache
+def chosen(groups):
+    """The embedded world with these groups chosen, keys added or taken away."""
+    return composed(list(groups), "tiny_cpu")
+
+
+def tiny(*overrides):
+    """A run of the embedded world; values are changed after composing, likewise."""
+    run = copy.deepcopy(chosen(tuple(override for override in overrides if not VALUE.match(override))))
+    run.merge_with_dotlist([override for override in overrides if VALUE.match(override)])
     return run

@@ -15,7 +15,7 @@ from recipe.sage.preflight.describe import describe_run
 from sage.hints.parsing import parse_hints
 from sage.method.records import HintFailure
 from sage.toy.embedded.tokenizer import build_tokenizer
-from tests.recipe.launching import composed
+from tests.recipe.launching import tiny
 
 BACKEND = "actor_rollout_ref.rollout.engine_kwargs.vllm.structured_outputs_config.backend"
 ANSWER = '{"level_1":"b8","level_2":"d7","level_3":"f6"}'
@@ -26,7 +26,7 @@ SIZES = ("data.max_prompt_length=96", "actor_rollout_ref.rollout.max_model_len=1
 @pytest.fixture
 def config(data):
     files = [f"data.train_files={data}/train.parquet", f"data.val_files={data}/test.parquet"]
-    return lambda *overrides: composed([*files, *SIZES, *overrides], "tiny_cpu")
+    return lambda *overrides: tiny(*files, *SIZES, *overrides)
 
 
 @pytest.mark.parametrize(

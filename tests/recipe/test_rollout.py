@@ -11,7 +11,7 @@ from sage.hints.endpoint import EndpointSource
 from sage.hints.sources import Online, Reply
 from sage.method.records import HintFailure, SkipReason, VisitPlan
 from sage.toy.embedded.tokenizer import build_tokenizer
-from tests.recipe.launching import composed
+from tests.recipe.launching import tiny
 
 VERLS_WORKER = rollout.SageRolloutWorker.__mro__[1]
 ROW = {
@@ -58,7 +58,7 @@ def make(data, monkeypatch):
     def build(*overrides, answers=(), correct=lambda text, session: False):
         files = [f"data.train_files={data}/train.parquet", f"data.val_files={data}/test.parquet"]
         # a name that is not vllm's, which then need not be imported
-        run = composed([*files, "actor_rollout_ref.rollout.name=none", *overrides], "tiny_cpu")
+        run = tiny(*files, "actor_rollout_ref.rollout.name=none", *overrides)
 
         def begin(self):
             self.config, self.rollout_config = run, run.actor_rollout_ref.rollout

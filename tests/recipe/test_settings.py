@@ -1,11 +1,8 @@
 """Composed configurations: the defaults, every rejection, and the sentence that goes with it."""
 
-import copy
 import json
-import re
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,12 +15,10 @@ from recipe.sage.preflight.describe import describe_run, why_not_skip
 from sage.toy.embedded.build_data import build
 from sage.toy.embedded.tasks import KINDS, PROMPTS, TASKS, base_model, load_task, plain_prompt, task_config
 from sage.toy.embedded.tokenizer import build_tokenizer
-from tests.recipe.launching import SAME_SCHEDULE, composed
+from tests.recipe.launching import SAME_SCHEDULE, tiny
 
 ROOT = Path(__file__).parents[2]
 METHODS = sorted(path.stem for path in (ROOT / "recipe/sage/config/method").glob("*.yaml"))
-VALUE = re.compile(r"[a-z_]+\.[\w.]+=")
-"""An override of a value, not of a group."""
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +28,8 @@ def data(tmp_path_factory):
     return folder
 
 
-@cache
-def chosen(name, groups):
-    """The run of a configuration with these groups chosen, keys added or taken away: composing is the slow part."""
-    return composed(list(groups), name)
-
-
-def config(data, *overrides, name="tiny_cpu"):
-    """Likewise with values, which Hydra would take as they are."""
-    values = [f"data.train_files={data}/train.parquet", f"data.val_files={data}/test.parquet"]
-    values += [override for override in overrides if VALUE.match(override)]
-    run = copy.deepcopy(chosen(name, tuple(override for override in overrides if not VALUE.match(override))))
-    run.merge_with_dotlist(values)
-    return run
+def config(data, *overrides):
+    return tiny(f"data.train_files={data}/train.parquet", f"data.val_files={data}/test.parquet", *overrides)
 
 
 def ids(data):
