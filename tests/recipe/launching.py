@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 ROOT = Path(__file__).parents[2]
 SAME_SCHEDULE = dict.fromkeys(("dapo", "opsd"), "grpo") | dict.fromkeys(
@@ -131,5 +133,7 @@ def chosen(groups):
 def tiny(*overrides):
     """A run of the embedded world; values are changed after composing, likewise."""
     run = copy.deepcopy(chosen(tuple(override for override in overrides if not VALUE.match(override))))
-    run.merge_with_dotlist([override for override in overrides if VALUE.match(override)])
+    values = [override for override in overrides if VALUE.match(override)]
+    for value in OverridesParser.create().parse_overrides(values):
+        OmegaConf.update(run, value.key_or_group, value.value())  # as Hydra does
     return run

@@ -17,6 +17,7 @@ from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_
 from verl.workers.config import ActorConfig
 
 import recipe.sage.algorithm  # noqa: F401  (registers the estimator)
+from recipe.sage import watch
 from recipe.sage.trainer import SageTrainer, check_groups
 from sage.method.advantage import group_advantages
 from sage.method.records import Action, Decision, Group, Reason, Rollout, SkipReason, Visit
@@ -182,12 +183,15 @@ def test_the_history_goes_on_after_its_own_checkpoint_and_begins_anew_after_anot
     (here / "sage_history.jsonl").write_text("old\nlost\n")
     monkeypatch.setattr(PPOTrainer, "_load_checkpoint", lambda self: None)
     monkeypatch.setattr(SageTrainer, "_waiting", lambda self: set())
+    entered = []
+    monkeypatch.setattr("recipe.sage.watch.enter", lambda *phase: entered.append(phase))  # which would start Ray
     trainer = SageTrainer.__new__(SageTrainer)
     trainer.global_steps, trainer.store = 5, StateStore(Sage(3))
     trainer.history = VisitHistory(here / "sage_history.jsonl")
     settings = {"default_local_dir": str(here), "resume_mode": "resume_path", "resume_from_path": str(checkpoint)}
     trainer.config = OmegaConf.create({"trainer": settings})
     trainer._load_checkpoint()
+    assert entered == [(watch.START_UP, 5)]
     found = {path.name: path.read_text() for path in here.glob("*.jsonl")}
     assert found == ({"sage_history.jsonl": "old\n"} if own else {"sage_history.1.jsonl": "old\nlost\n"})
 
