@@ -175,7 +175,9 @@ def test_scaf_grpos_weights_by_hand():
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_the_history_goes_on_after_its_own_checkpoint_and_begins_anew_after_another_runs(own, tmp_path, monkeypatch):
+def test_the_history_goes_on_after_its_own_checkpoint_and_begins_anew_after_another_runs(
+    own, tmp_path, monkeypatch, kept
+):
     here, other = tmp_path / "here", tmp_path / "other"
     here.mkdir()
     checkpoint = (here if own else other) / "global_step_5"
@@ -183,15 +185,13 @@ def test_the_history_goes_on_after_its_own_checkpoint_and_begins_anew_after_anot
     (here / "sage_history.jsonl").write_text("old\nlost\n")
     monkeypatch.setattr(PPOTrainer, "_load_checkpoint", lambda self: None)
     monkeypatch.setattr(SageTrainer, "_waiting", lambda self: set())
-    entered = []
-    monkeypatch.setattr("recipe.sage.watch.enter", lambda *phase: entered.append(phase))  # which would start Ray
     trainer = SageTrainer.__new__(SageTrainer)
     trainer.global_steps, trainer.store = 5, StateStore(Sage(3))
     trainer.history = VisitHistory(here / "sage_history.jsonl")
     settings = {"default_local_dir": str(here), "resume_mode": "resume_path", "resume_from_path": str(checkpoint)}
     trainer.config = OmegaConf.create({"trainer": settings})
     trainer._load_checkpoint()
-    assert entered == [(watch.START_UP, 5)]
+    assert kept == {"phase": [watch.START_UP, 5]}
     found = {path.name: path.read_text() for path in here.glob("*.jsonl")}
     assert found == ({"sage_history.jsonl": "old\n"} if own else {"sage_history.1.jsonl": "old\nlost\n"})
 
