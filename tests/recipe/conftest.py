@@ -1,4 +1,5 @@
 import pytest
+import ray
 
 from sage.toy.embedded.build_data import build
 
@@ -17,4 +18,5 @@ def kept(monkeypatch):
     kept = {}
     monkeypatch.setattr("recipe.sage.watch._put", kept.__setitem__)
     monkeypatch.setattr("recipe.sage.watch._get", kept.get)
-    return kept
+    yield kept
+    assert not ray.is_initialized(), "this test has started Ray"

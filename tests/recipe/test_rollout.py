@@ -66,6 +66,7 @@ def make(data, monkeypatch):
             self.requests, self.answers, self.correct = [], list(answers), correct
 
         monkeypatch.setattr(VERLS_WORKER, "__init__", begin)
+        monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(get_actor_id=lambda: None))
         return Worker()
 
     return build
