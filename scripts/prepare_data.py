@@ -26,7 +26,7 @@ from tqdm import tqdm
 from sage.data.preparation import adapters
 from sage.data.preparation.benchmarks import write_benchmarks
 from sage.data.preparation.checks import Checks, CountTokens
-from sage.data.preparation.contamination import NGRAM, SHARE, BenchmarkFiles, ContaminationIndex
+from sage.data.preparation.contamination import NGRAM, SHARE, ContaminationIndex
 from sage.data.preparation.fetch import fetch_benchmark
 from sage.data.preparation.manifest import (
     count_table,
@@ -103,16 +103,16 @@ def contamination_of(args: argparse.Namespace) -> tuple[ContaminationIndex | Non
     """The index, and what the manifest says of it."""
     if args.benchmarks is None:
         return None, {"checked": False, "why_not": "--benchmarks was not given"}
-    files = BenchmarkFiles.of(args.benchmarks)
-    benchmarks = files.load()
-    said = {name: {**file_record(files.found[name]), "problems": len(benchmarks[name])} for name in benchmarks}
+    files, missing = choose_files(None, args.benchmarks)
+    benchmarks = {name: load_benchmark(name, path) for name, path in files.items()}
+    said = {name: {**file_record(path), "problems": len(benchmarks[name])} for name, path in files.items()}
     index = ContaminationIndex(benchmarks, args.ngram, args.overlap)
     return index, {
         "checked": True,
         "ngram": args.ngram,
         "overlap": args.overlap,
         "benchmarks": said,
-        "missing": list(files.missing),
+        "missing": missing,
     }
 
 

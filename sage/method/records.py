@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Annotated
@@ -364,7 +364,6 @@ class PromptState:
     """Rollouts so far at each level 0..L, discarded groups included."""
     successes: tuple[int, ...]
     """Correct rollouts so far at each level 0..L."""
-    last_hint: str | None = field(default=None)
 
     @property
     def ever_solved(self) -> bool:

@@ -41,7 +41,6 @@ COLUMNS = {
     "visits": pa.int32(),
     "rollouts": pa.list_(pa.int32()),
     "successes": pa.list_(pa.int32()),
-    "last_hint": pa.string(),
 }
 """`PromptState`, after the prompt's id."""
 CALIBRATION_COLUMNS = {"term": pa.float64(), "term_variance": pa.float64(), "term_step": pa.int32()}
@@ -82,17 +81,14 @@ def update_state(state: PromptState | None, visit: Visit, schedule: Schedule) ->
     """The state of a prompt after a visit. Pure: depends on the visit's outcomes alone."""
     rollouts = list(state.rollouts if state else [0] * (schedule.max_level + 1))
     successes = list(state.successes if state else [0] * (schedule.max_level + 1))
-    hint = state.last_hint if state else None
     for group in visit.groups:
         rollouts[group.level] += sum(not r.reference for r in group.rollouts)
         successes[group.level] += group.successes
-        hint = group.hint if group.hint is not None else hint
     return PromptState(
         level=schedule.next_level(state, visit),
         visits=(state.visits if state else 0) + 1,
         rollouts=tuple(rollouts),
         successes=tuple(successes),
-        last_hint=hint,
     )
 
 
@@ -188,12 +184,10 @@ class StateStore:
         for name, kind in columns.items():
             if found.get(name) != kind:
                 raise ValueError(f"{path}: column {name} must be {kind}, not {found.get(name)}: restore the file")
-        ids, levels, visits, rollouts, successes, hints, *terms = (table[name].to_pylist() for name in columns)
+        ids, levels, visits, rollouts, successes, *terms = (table[name].to_pylist() for name in columns)
         self.prompts = {
-            prompt_id: PromptState(level, visited, tuple(rolled), tuple(solved), hint)
-            for prompt_id, level, visited, rolled, solved, hint in zip(
-                ids, levels, visits, rollouts, successes, hints, strict=True
-            )
+            prompt_id: PromptState(level, visited, tuple(rolled), tuple(solved))
+            for prompt_id, level, visited, rolled, solved in zip(ids, levels, visits, rollouts, successes, strict=True)
         }
         if self.calibration and meta.calibration:
             self.calibration.restore(vars(meta.calibration), dict(zip(ids, zip(*terms, strict=True), strict=True)))

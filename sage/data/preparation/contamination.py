@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from sage.evaluation.benchmarks import BENCHMARKS, PRIVATE, find_benchmark, load_benchmark
+from sage.evaluation.benchmarks import PRIVATE
 from sage.evaluation.problems import Problem
 
 NGRAM = 13
@@ -101,29 +100,3 @@ class ContaminationIndex:
         if best is None or shares[best] < self._share:
             return None
         return Overlap(*self._owners[best][:2], shares[best], first[best])
-
-
-@dataclass(frozen=True)
-class BenchmarkFiles:
-    """Which benchmark files a folder has."""
-
-    found: Mapping[str, Path]
-    missing: tuple[str, ...]
-
-    @classmethod
-    def of(cls, folder: Path) -> BenchmarkFiles:
-        """Look into a folder.
-
-        Raises:
-            ValueError: it has none of them.
-        """
-        found = {name: path for name in BENCHMARKS if (path := find_benchmark(name, folder))}
-        if not found:
-            raise ValueError(
-                f"{folder} holds none of the benchmark files; they are named {', '.join(BENCHMARKS)}.jsonl"
-            )
-        return cls(found, tuple(name for name in BENCHMARKS if name not in found))
-
-    def load(self, names: Collection[str] | None = None) -> dict[str, list[Problem]]:
-        """Problems by benchmark, of all that were found or of some."""
-        return {n: load_benchmark(n, path) for n, path in self.found.items() if names is None or n in names}

@@ -121,9 +121,9 @@ def table_1(results: Results, models: Sequence[str], name: str) -> Table:
             cells = (accuracy_cell(results, model, method, names) for names in heads.values())
             rows.append(Row(method, label(method), "ours", tuple(cells)))
             if model in paper.TABLE_1 and method in paper.METHODS:
-                values = dict(zip(paper.BENCHMARKS, paper.TABLE_1[model][method], strict=True))
-                means = dict(zip(("Avg. ID", "Avg. OOD"), paper.TABLE_1_AVERAGES[model][method], strict=True))
-                printed = (means[head] if head in means else values[keys[0]] for head, keys in heads.items())
+                names = (*paper.BENCHMARKS.values(), "Avg. ID", "Avg. OOD")
+                values = dict(zip(names, paper.TABLE_1[model][method], strict=True))
+                printed = (values[head] for head in heads)
                 rows.append(paper_row(method, label(method), tuple(printed)))
         blocks.append(Block(model_name(model), mark_best(rows, 1, highest=True)))
     shown = [key for keys in heads.values() for key in keys]
@@ -147,7 +147,7 @@ def table_c1(results: Results, models: Sequence[str], name: str) -> Table:
         cells = (accuracy_cell(results, model, method, names) for names in heads.values())
         rows.append(Row(method, text, "ours", tuple(cells)))
         if model == paper.HARD_STUDY:
-            rows.append(paper_row(method, text, (*paper.TABLE_C1[method], paper.STUDY_AVERAGES[method])))
+            rows.append(paper_row(method, text, paper.TABLE_C1[method]))
     blocks = (Block(model_name(model), mark_best(rows, 1, highest=True)),)
     notes = accuracy_notes(results, models, blocks, [key for keys in heads.values() for key in keys])
     if model == paper.HARD_STUDY:
