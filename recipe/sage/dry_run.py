@@ -26,7 +26,7 @@ from recipe.sage.preflight.describe import describe_run
 from recipe.sage.preflight.opening import open_model, open_prompts, validation_files
 from recipe.sage.preflight.resume import check_resume
 from recipe.sage.preflight.rules import Run
-from recipe.sage.preflight.values import flat, verl_defaults
+from recipe.sage.preflight.values import verl_defaults
 from sage.config import SageConfig
 from sage.data.training import DataReport
 from sage.planning.budget import (
@@ -45,6 +45,7 @@ from sage.report.history import read_history
 from sage.support.arguments import at_least, positive
 from sage.support.documents import read_json
 from sage.support.model import find_model
+from sage.support.values import flat
 
 CONFIGS = Path(__file__).parent / "config"
 PROMPT_SHARE = 4

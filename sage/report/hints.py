@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from sage.grading.verifier import Verifier
 from sage.hints.leak import find_leaks
 from sage.method.records import Group, HintRequest, Visit
@@ -25,6 +27,31 @@ class Example:
     """Outcome of the last request for this level in the visit."""
     leaks: tuple[tuple[int, int], ...] | None
     """What the guard finds in the text now; None where the answer is not known."""
+
+    @property
+    def head(self) -> str:
+        return f"step {self.step}, {self.group.successes}/{len(self.group.rollouts)} correct"
+
+    @property
+    def marked(self) -> Markup:
+        """The hint as HTML, what the guard finds highlighted."""
+        text, end, marked = self.group.hint or "", 0, Markup()
+        for first, last in self.leaks or ():
+            marked += Markup("{}<mark>{}</mark>").format(text[end:first], text[first:last])
+            end = last
+        return marked + text[end:]
+
+    @property
+    def verdict(self) -> str:
+        if self.leaks is None:
+            now = "not checked again: answer unknown (--data)"
+        else:
+            now = f"states the answer in {len(self.leaks)} places" if self.leaks else "no leak found"
+        return f"When written: {self.recorded}. Guard now: {now}."
+
+    @property
+    def bad(self) -> bool:
+        return bool(self.leaks) or self.recorded == "leak"
 
 
 def outcome_of(visit: Visit, level: int) -> str:

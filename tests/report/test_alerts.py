@@ -6,7 +6,7 @@ from rich.console import Console
 from sage.report import alerts
 from sage.report.alerts import RULES, WINDOW, all_alerts, find_alerts
 from sage.report.live import view
-from sage.report.page import alerts_text
+from sage.report.page import alerts as alerts_of
 from sage.report.tables.collect import Run
 
 ROOT = Path(__file__).parents[2]
@@ -84,8 +84,8 @@ def test_live_view_and_report_show_them():
         console.print(view("run", steps, None))
     assert "alert: 80% of the responses are cut off" in capture.get()
     curves = {name: {n: steps[n][name] for n in steps} for name in HEALTHY}
-    assert "steps 1 to 3: 80% of the responses" in alerts_text(Run("m", "sage", curves=curves))
-    assert alerts_text(Run("m", "sage")) == ""
+    assert "steps 1 to 3: 80% of the responses" in alerts_of(Run("m", "sage", curves=curves))[0]
+    assert alerts_of(Run("m", "sage")) == []
 
 
 def test_thresholds_are_documented():

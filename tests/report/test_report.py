@@ -19,7 +19,7 @@ from sage.method.records import Action, Decision, Group, HintRequest, Reason, Re
 from sage.method.state import VisitHistory
 from sage.report.hints import unused_answers
 from sage.report.history import Entry, read_history
-from sage.report.page import unused_card
+from sage.report.page import TEMPLATES
 from sage.report.prompts import LONG_HINT, prompt_data
 from sage.report.runs import Problem, Setup, Source, find_sources, read_dumps, read_setup, training_files
 from sage.report.svg import thin, ticks
@@ -382,5 +382,5 @@ def test_answers_that_gave_no_hint_are_shown_and_spread_over_the_training():
     assert [(u.step, str(u.request.outcome)) for u in found] == [
         (11, "leak"), (1, "parse"), (4, "parse"), (7, "parse"), (10, "parse")
     ]  # fmt: skip
-    card = unused_card(found[1])
+    card = TEMPLATES.get_template("cards.html").module.unused_card(found[1])
     assert "&lt;b&gt;1&lt;/b&gt;" in card and "level 1</b> step 1, 1,200 tokens" in card and "p1" in card

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from sage.support.values import Count, NotNegative, PartOfOne, Positive, Share, Whole, why_not
+from sage.support.values import Count, NotNegative, PartOfOne, Positive, Share, Whole, flat, why_not
 
 PREFIXES = ("actor", "rollout", "model")
 """Parts of ``actor_rollout_ref``, which is left out below."""
@@ -194,12 +194,3 @@ def verl_defaults(model_engine: str) -> dict[str, Any]:
             return dict(flat(OmegaConf.to_container(compose("ppo_trainer", [f"model_engine={model_engine}"]))))
     finally:
         GlobalHydra.instance().hydra = running
-
-
-def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings, under dotted keys."""
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from flat(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
