@@ -76,7 +76,7 @@ def step_times(store: StateStore, history: VisitHistory, ids: list[str], step: i
     }
 
     async def publish() -> None:
-        await asyncio.gather(*(channel.publish(uid, visit) for uid, visit in visits.items()))
+        await asyncio.gather(*(channel.publish(uid, visit, {}) for uid, visit in visits.items()))
 
     found["publish (workers)"], _ = clock(lambda: asyncio.run(publish()))
     found["collect"], collected = clock(lambda: channel.collect(visits))
@@ -94,7 +94,7 @@ def step_times(store: StateStore, history: VisitHistory, ids: list[str], step: i
     return found
 
 
-def hint_times(repetitions: int) -> dict[str, float]:
+def hint_times(repetitions: int = 50) -> dict[str, float]:
     """Milliseconds of a worker for one hint answer of three levels."""
     verifier = load_verifier("math")
     text = json.dumps({f"level_{level}": HINT for level in (1, 2, 3)})
@@ -155,7 +155,7 @@ def main() -> None:
                 row["driver ms, max"] = 1000 * max(t["driver"] for t in times)
                 row["history MB in 500 steps"] = history.size / args.repetitions * 500 / 1e6
                 result[f"{schedule}: step of {size} x {group}"] = row
-        result["hint answer of three levels (worker), ms"] = hint_times(50)
+        result["hint answer of three levels (worker), ms"] = hint_times()
     ray.shutdown()
     for name, row in result.items():
         cells = "   ".join(f"{k} {v:.2f}" for k, v in row.items()) if isinstance(row, dict) else row

@@ -23,12 +23,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sage.data.preparation.rows import SCHEMA, Record, training_row
 from sage.planning.budget import KNOWN_SHAPES
 from sage.report.tables.collect import read_metrics
+from sage.support.rows import write_parquet
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = {
@@ -102,7 +100,7 @@ def write_data(file: Path, rows: int, success: float, vocabulary: int) -> None:
         )
         for i in range(rows)
     ]
-    pq.write_table(pa.Table.from_pylist([training_row(record, system="") for record in records], SCHEMA), file)
+    write_parquet(file, [training_row(record, system="") for record in records], SCHEMA)
 
 
 def measure(out: Path, model: str, method: str, steps: int, overrides: list[str]) -> dict[str, Any]:

@@ -206,7 +206,7 @@ async def run(
     records = []
     for repetition, collapse in itertools.product(range(repetitions), COLLAPSES):
         record: dict[str, Any] = {"repetition": repetition, "collapse": collapse}
-        record["step_times"] = asdict(ASSUMED if engine.by_clock else await engine.step_times())
+        record["step_times"] = ASSUMED if engine.by_clock else await engine.step_times()
         decided = {}
         for take in range(takes):
             turn = (repetition + 3 * take) % len(names)
@@ -289,7 +289,7 @@ def main() -> None:
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         setting = {"world": asdict(base), "slots": slots}
-        lines = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
+        lines = ",\n".join(json.dumps(record, separators=(",", ":"), default=asdict) for record in records)
         args.json.write_text(f'{{"setting":{json.dumps(setting)},"records":[\n{lines}\n]}}\n')
     report(Measured(base, slots, tuple(records)))
 

@@ -78,7 +78,6 @@ def make_runs(tasks: Sequence[str], work: Path, series: str) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", action="store_true", help="print the table (the default without --json, --docs)")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--json", type=output_file, help="write the verdicts and their numbers to this file")
     parser.add_argument("--run", action="store_true", help="make the missing runs, seed by seed")
@@ -94,7 +93,7 @@ def main() -> int:
             path.write_text(text, encoding="utf-8")
             print(f"written: {path.relative_to(ROOT)}")
     judged = {task: judge(task) for task in args.tasks}
-    printed = args.table or not (args.json or args.docs)
+    printed = not (args.json or args.docs)
     if printed:
         print(claims_table({task: found.claims for task, found in judged.items()}))
     for task, found in judged.items():

@@ -8,7 +8,6 @@ The answer is the row's ``reference_response`` where it has one, else its ``solu
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sage.data.preparation.rows import MESSAGE
 from sage.data.training import check_training_files, records
+from sage.support.rows import write_parquet
 
-_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
-SCHEMA = pa.schema([("prompt_id", pa.string()), ("messages", pa.list_(_MESSAGE))])
+SCHEMA = pa.schema([("prompt_id", pa.string()), ("messages", pa.list_(MESSAGE))])
 
 
 def convert(data: Sequence[str], out: str) -> tuple[int, int]:
@@ -42,10 +42,7 @@ def convert(data: Sequence[str], out: str) -> tuple[int, int]:
     rows = [row for file in data for row in _rows(file)]
     if not rows:
         raise ValueError(f"{', '.join(data)}: no row has a reference_response or a solution to learn from")
-    temporary = Path(out + ".tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary)
-    os.replace(temporary, out)
+    write_parquet(Path(out), rows, SCHEMA)
     return len(rows), report.rows - len(rows)
 
 

@@ -6,14 +6,13 @@ What a file holds does not depend on the order in which samples finished, nor on
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sage.support.documents import cut_torn_line, parse, read_json, whole_lines
-from sage.support.files import write_json
+from sage.support.files import whole, write_json
 
 ADVICE = "so the line is no sample: delete it"
 TOO_LONG = "prompt_too_long"
@@ -80,12 +79,10 @@ class SampleFile:
         keys = sorted(offsets, key=lambda key: (rank.get(key[0], len(rank)), *key))
         if [offsets[key] for key in keys] == [offset for offset, _ in self._samples()]:
             return
-        temporary = self.path.with_name(self.path.name + ".part")
-        with open(self.path, "rb") as source, open(temporary, "wb") as target:
+        with open(self.path, "rb") as source, whole(self.path) as temporary, open(temporary, "wb") as target:
             for key in keys:
                 source.seek(offsets[key])
                 target.write(source.readline())
-        os.replace(temporary, self.path)
 
     def _samples(self) -> Iterator[tuple[int, Sample]]:
         if not self.path.exists():

@@ -24,6 +24,7 @@ from sage.method.eagerness import Failures, Past
 from sage.method.records import PromptState, Visit, VisitPlan
 from sage.method.schedule import Outlook, Schedule
 from sage.support.documents import parse
+from sage.support.files import whole
 
 VERSION = 2
 STATE_FILE = "sage_state.parquet"
@@ -134,7 +135,6 @@ class StateStore:
 
     def save(self, path: str | Path, extra: Mapping[str, object] | None = None) -> None:
         """Write the state atomically; ``extra`` (JSON values) is stored with it."""
-        path = Path(path)
         ids = sorted(self.prompts)
         states = [self.prompts[i] for i in ids]
         values = ([getattr(state, name) for state in states] for name in list(COLUMNS)[1:])
@@ -147,13 +147,10 @@ class StateStore:
                 table = table.append_column(name, pa.array([term[place] for term in terms], kind))
             meta["calibration"] = self.calibration.to_dict()
         table = table.replace_schema_metadata({"sage": json.dumps(meta)})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        with open(temporary, "wb") as file:
+        with whole(Path(path)) as temporary, open(temporary, "wb") as file:
             pq.write_table(table, file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
 
     def load(self, path: str | Path) -> dict[str, object]:
         """Replace all states by those of a file; returns its ``extra``.

@@ -18,15 +18,15 @@ from sage.method.schedule import Outlook, Plan, Schedule
 from sage.support.documents import read_json
 
 GB = 10**9
-SIZES = (
-    "num_attention_heads",
-    "num_hidden_layers",
-    "hidden_size",
-    "intermediate_size",
-    "vocab_size",
-    "max_position_embeddings",
-)
-"""What a ``config.json`` must have."""
+SIZES = {
+    "heads": "num_attention_heads",
+    "layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "intermediate": "intermediate_size",
+    "vocabulary": "vocab_size",
+    "max_length": "max_position_embeddings",
+}
+"""What a ``config.json`` must have: the names of `ModelShape`, and those there."""
 LOGIT_COPIES = 3
 """Tensors of (tokens, vocabulary) alive at once: the logits, their softmax or gradient, one temporary."""
 ENGINE_RESERVE = 2 * GB
@@ -58,35 +58,21 @@ class ModelShape:
         """
         if config.get("num_experts") or config.get("num_local_experts") or config.get("n_routed_experts"):
             raise ValueError("it is a mixture of experts, for which there is no estimate")
-        for name in SIZES:
+        for name in SIZES.values():
             if type(config.get(name)) is not int or config[name] < 1:
                 raise ValueError(f"its config.json has no {name} above 0")
-        heads = config["num_attention_heads"]
+        sizes = {name: config[theirs] for name, theirs in SIZES.items()}
         return cls(
-            layers=config["num_hidden_layers"],
-            hidden=config["hidden_size"],
-            intermediate=config["intermediate_size"],
-            heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-            vocabulary=config["vocab_size"],
+            **sizes,
+            kv_heads=config.get("num_key_value_heads") or sizes["heads"],
+            head_dim=config.get("head_dim") or sizes["hidden"] // sizes["heads"],
             tied=bool(config.get("tie_word_embeddings", False)),
-            max_length=config["max_position_embeddings"],
         )
 
     def to_config(self) -> dict[str, Any]:
         """The sizes under their names in a ``config.json``, which `from_config` reads."""
-        return {
-            "num_hidden_layers": self.layers,
-            "hidden_size": self.hidden,
-            "intermediate_size": self.intermediate,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.kv_heads,
-            "head_dim": self.head_dim,
-            "vocab_size": self.vocabulary,
-            "tie_word_embeddings": self.tied,
-            "max_position_embeddings": self.max_length,
-        }
+        others = {"num_key_value_heads": self.kv_heads, "head_dim": self.head_dim, "tie_word_embeddings": self.tied}
+        return {theirs: getattr(self, name) for name, theirs in SIZES.items()} | others
 
     @property
     def layer_parameters(self) -> int:

@@ -9,7 +9,6 @@ from sage.method.gate import expected_centered_energy, gate_probability
 from sage.report.history import Entry
 from sage.report.measured import NEW, measure
 from sage.report.svg import (
-    Point,
     Series,
     curve_chart,
     grid,
@@ -22,7 +21,7 @@ from sage.report.svg import (
 )
 from sage.report.tables.cells import label
 from sage.report.tables.collect import Curve, Run
-from sage.report.tables.figures import LEVELS, over_seeds, running_mean
+from sage.report.tables.figures import LEVELS, over_seeds, plain, running_mean, smooth
 from sage.report.tables.plot import COLORS
 
 LEVEL_COLORS = {0: COLORS["grpo"], **LEVELS}
@@ -73,17 +72,6 @@ def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, bool]]:
     }
 
 
-def smooth(found: Mapping[int, tuple[float, float, float]]) -> list[Point]:
-    """Running mean over a tenth of the steps."""
-    window = max(1, len(found) // 10)
-    mean, low, high = (running_mean([v[i] for v in found.values()], window) for i in range(3))
-    return list(zip(found, mean, low, high, strict=True))
-
-
-def curve(name: str) -> Callable[[Run], Curve]:
-    return lambda run: run.curves.get(name, {})
-
-
 def total_tokens(run: Run) -> Curve:
     """Tokens generated up to each step, in rollouts and hints."""
     kinds = [run.curves.get(f"sage/tokens/{kind}", {}) for kind in TOKENS]
@@ -102,23 +90,25 @@ def comparison(runs: Mapping[str, Sequence[Run]]) -> str:
         series = []
         for method, seeds in runs.items():
             found = over_seeds(seeds, course)
-            points = smooth(found) if smoothed else [(step, *v) for step, v in found.items()]
+            points = (
+                [*zip(found, *smooth(found), strict=True)] if smoothed else [(step, *v) for step, v in found.items()]
+            )
             series.append(Series(label(method), styles[method][0], points, styles[method][1]))
         return line_chart(title, series, percent if as_percent else number)
 
     tested = sorted({n for seeds in runs.values() for run in seeds for n in run.curves if n.startswith("val/")})
-    panels = [panel(f"No-hint test accuracy: {n.removeprefix('val/')}", curve(n), smoothed=False) for n in tested]
+    panels = [panel(f"No-hint test accuracy: {n.removeprefix('val/')}", plain(n), smoothed=False) for n in tested]
     if not tested:
         panels = [missing("No-hint test accuracy", "no validation in the metrics of these runs")]
     panels += [
-        panel("Success rate in training, hints included", curve("sage/groups/accuracy")),
-        panel("Prompts never solved so far (Fig. 2)", curve("sage/never_solved"), smoothed=False),
-        panel("Prompts trained on with a hint (Fig. 6)", curve("sage/hint_usage")),
-        panel("Advantage energy of trained groups (Eq. 6)", curve("sage/groups/energy"), as_percent=False),
+        panel("Success rate in training, hints included", plain("sage/groups/accuracy")),
+        panel("Prompts never solved so far (Fig. 2)", plain("sage/never_solved"), smoothed=False),
+        panel("Prompts trained on with a hint (Fig. 6)", plain("sage/hint_usage")),
+        panel("Advantage energy of trained groups (Eq. 6)", plain("sage/groups/energy"), as_percent=False),
         panel("Tokens generated so far", total_tokens, as_percent=False, smoothed=False),
-        panel("Seconds of a step", curve("timing_s/step"), as_percent=False),
-        panel("Entropy, all rollouts without a hint (nats)", curve("sage/policy/entropy"), as_percent=False),
-        panel("Length, all rollouts without a hint (tokens)", curve("sage/policy/response_length"), as_percent=False),
+        panel("Seconds of a step", plain("timing_s/step"), as_percent=False),
+        panel("Entropy, all rollouts without a hint (nats)", plain("sage/policy/entropy"), as_percent=False),
+        panel("Length, all rollouts without a hint (tokens)", plain("sage/policy/response_length"), as_percent=False),
     ]
     names = [Series(label(m), *styles[m][:1], (), styles[m][1]) for m in runs]
     return legend(names) + grid(panels)
@@ -155,10 +145,9 @@ def of_run(run: Run) -> str:
 
     def lines(title: str, name: str, colors: Mapping[str, str]) -> str:
         series = [
-            Series(
-                k.replace("_", " "), themed(c), smooth({s: (v, v, v) for s, v in curves.get(f"{name}/{k}", {}).items()})
-            )
+            Series(k.replace("_", " "), themed(c), [*zip(found, *smooth(found), strict=True)])
             for k, c in colors.items()
+            for found in [{step: (v, v, v) for step, v in curves.get(f"{name}/{k}", {}).items()}]
         ]
         return line_chart(title, series, show_legend=True)
 
@@ -180,12 +169,10 @@ def of_run(run: Run) -> str:
     )  # fmt: skip
 
 
-def success_by_level(entries: Sequence[Entry], windows: int = 12) -> str:
-    """Success rate of the rollouts at each level over training, discarded groups included."""
-    if not entries:
-        return ""
+def success_by_level(entries: Sequence[Entry]) -> str:
+    """Success rate of the rollouts at each level in twelfths of the training, discarded groups included."""
     last = max(e.step for e in entries)
-    width = max(1, -(-last // windows))
+    width = max(1, -(-last // 12))
     counts: dict[int, dict[int, tuple[int, int]]] = {}
     for e in entries:
         for g in e.visit.groups:

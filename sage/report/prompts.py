@@ -37,12 +37,8 @@ class PromptData:
     """What was cut or left out."""
 
 
-Cut = Callable[[str, int], str]
-"""Makes a text fit into a number of characters."""
-
-
 class Cutter:
-    """Cuts long texts in the middle, since both ends matter, and counts them."""
+    """Cuts long texts in the middle, since both ends matter, to a number of characters, and counts them."""
 
     def __init__(self) -> None:
         self.cut = 0
@@ -64,7 +60,7 @@ def pack(value: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
-def details(entry: Entry, cut: Cut | None) -> dict[str, Any]:
+def details(entry: Entry, cut: Callable[[str, int], str] | None) -> dict[str, Any]:
     """One visit; without texts where there is no cutter."""
     visit = entry.visit
     main = visit.main
@@ -115,9 +111,8 @@ def prompt_data(
     texts = 0
     for prompt_id in sampled:
         row = problems.get(prompt_id)
-        size = sum(len(g.hint or "") for e in visits[prompt_id] for g in e.visit.groups) + len(
-            row.problem if row else ""
-        )
+        size = sum(len(g.hint or "") for e in visits[prompt_id] for g in e.visit.groups)
+        size += len(row.problem) if row else 0
         keeps = prompt_id in wanted or size <= left
         left -= size if keeps else 0
         texts += keeps
@@ -158,15 +153,15 @@ def _add_rollouts(
     places = {e.uid: (prompt_id, k) for prompt_id, own in visits.items() for k, e in enumerate(own)}
     there = set()
     for trained in read_dumps(folder, set(places)):
-        prompt_id, k = places[trained.uid]
+        prompt_id, k = places[trained.visit]
         most = len(trained.output) if prompt_id in wanted else LONG_ROLLOUT
         visit = found[prompt_id]["v"][k]
         contexts = visit.setdefault("c", [])
-        if trained.context not in contexts:
-            contexts.append(trained.context)
-        place = contexts.index(trained.context)
+        if trained.input not in contexts:
+            contexts.append(trained.input)
+        place = contexts.index(trained.input)
         visit.setdefault("o", []).append([place, trained.score, cut(trained.output, most)])
-        there.add(trained.uid)
+        there.add(trained.visit)
     lacking = len(places) - len(there)
     return [f"{lacking:,} visits have no dumped rollouts in {folder.name}/."] if lacking else []
 

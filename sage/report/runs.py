@@ -208,28 +208,22 @@ def read_problems(path: Path) -> dict[str, Problem]:
 
 
 @dataclass(frozen=True)
-class _Dumped:
-    """A line of verl's dump, as far as it is read."""
+class Dumped:
+    """A rollout that was trained on, a line of verl's dump, as far as it is read."""
 
     uid: str
-    """``<uid>_<rollout>_<output>``"""
+    """``<uid of the visit>_<rollout>_<output>``"""
     input: str
+    """What the model read, without special tokens."""
     output: str
     score: float
 
-
-@dataclass(frozen=True)
-class Trained:
-    """What was trained on in one visit, from verl's dump."""
-
-    uid: str
-    context: str
-    """What the model read, as the dump has it: without special tokens."""
-    output: str
-    score: float
+    @property
+    def visit(self) -> str:
+        return self.uid.split("_")[0]
 
 
-def read_dumps(folder: Path, uids: set[str]) -> Iterator[Trained]:
+def read_dumps(folder: Path, uids: set[str]) -> Iterator[Dumped]:
     """The dumped rollouts of some visits.
 
     Raises:
@@ -237,6 +231,6 @@ def read_dumps(folder: Path, uids: set[str]) -> Iterator[Trained]:
     """
     for path in sorted(folder.glob("*.jsonl"), key=lambda p: (len(p.stem), p.stem)):
         for where, line in whole_lines(path, "remove it"):
-            row: _Dumped = parse(_Dumped, line, where, "so the line is no rollout that verl dumped: remove it")
-            if (uid := row.uid.split("_")[0]) in uids:
-                yield Trained(uid, row.input, row.output, row.score)
+            row: Dumped = parse(Dumped, line, where, "so the line is no rollout that verl dumped: remove it")
+            if row.visit in uids:
+                yield row

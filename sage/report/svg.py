@@ -74,9 +74,7 @@ def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
         return list(points)
     edges = [round(i * len(points) / most) for i in range(most + 1)]
     parts = [points[a:b] for a, b in pairwise(edges)]
-    return [
-        (fmean(p[0] for p in c), fmean(p[1] for p in c), fmean(p[2] for p in c), fmean(p[3] for p in c)) for c in parts
-    ]
+    return [(fmean(x), fmean(y), fmean(low), fmean(high)) for x, y, low, high in (zip(*c, strict=True) for c in parts)]
 
 
 def _frame(axes: Axes, x_label: str, y_text: Callable[[float], str], whole_x: bool) -> str:
@@ -139,7 +137,6 @@ def line_chart(
     series: Sequence[Series],
     y_text: Callable[[float], str] = number,
     y_top: float | None = None,
-    x_label: str = "training step",
     show_legend: bool = False,
 ) -> str:
     """Courses over the steps, with a band where an interval has a width; a course of few points has marks.
@@ -154,7 +151,7 @@ def line_chart(
     low = min(0.0, *(p[2] for p in all_points))
     high = y_top if y_top is not None else max(p[3] for p in all_points) * 1.05 or 1.0
     axes = Axes((0, max(p[0] for p in all_points)), (low, high))
-    body = [_frame(axes, x_label, y_text, True)]
+    body = [_frame(axes, "training step", y_text, True)]
     for s in drawn:
         if len(s.points) > 1 and any(p[3] > p[2] for p in s.points):
             outline = [(p[0], p[3]) for p in s.points] + [(p[0], p[2]) for p in reversed(s.points)]
@@ -170,9 +167,7 @@ def line_chart(
     return figure(title, "".join(body), words, legend(drawn) if show_legend else "")
 
 
-def stack_chart(
-    title: str, steps: Sequence[float], layers: Sequence[Series], y_text: Callable[[float], str] = number
-) -> str:
+def stack_chart(title: str, steps: Sequence[float], layers: Sequence[Series]) -> str:
     """Layers on top of each other, the first one lowest; layers without any value are left out.
 
     Args:
@@ -190,7 +185,7 @@ def stack_chart(
         base = [b + p[1] for b, p in zip(base, points, strict=True)]
         tops.append(base)
     axes = Axes((xs[0], xs[-1] if len(xs) > 1 else xs[0] + 1), (0.0, max(tops[-1]) * 1.05))
-    body = [_frame(axes, "training step", y_text, True)]
+    body = [_frame(axes, "training step", number, True)]
     below = [0.0] * len(xs)
     for s, top in zip(there, tops, strict=True):
         outline = list(zip(xs, top, strict=True)) + list(zip(reversed(xs), reversed(below), strict=True))

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sage.support.plugins import first_line
+
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 """In the order of preference of vLLM, which loads files of one kind."""
 NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "random_states")
@@ -66,7 +68,7 @@ def find_model(model: str, revision: str | None = None) -> str | None:
         return Path(hf_hub_download(model, "config.json", revision=revision)).parent.name
     except (OSError, ValueError, httpx.HTTPError, HfHubHTTPError) as error:
         raise ValueError(
-            f"{model} is neither a folder here nor a model of the hub that can be reached ({_first_line(error)})"
+            f"{model} is neither a folder here nor a model of the hub that can be reached ({first_line(error)})"
         ) from error
 
 
@@ -144,10 +146,6 @@ def unused_options(template: str, options: Iterable[str]) -> list[str]:
     return [name for name in options if name not in ARGUMENTS and not re.search(rf"\b{re.escape(name)}\b", template)]
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
 @dataclass(frozen=True)
 class ChatTemplate:
     """A tokenizer with its chat template, the options that it gets, and the date that it sees."""
@@ -176,7 +174,7 @@ class ChatTemplate:
         try:
             tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=trust_remote_code)
         except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ValueError(f"{model}: its tokenizer cannot be loaded ({_first_line(error)})") from error
+            raise ValueError(f"{model}: its tokenizer cannot be loaded ({first_line(error)})") from error
         template = cls(tokenizer, options, today or date.today())
         try:
             _ = template.text
@@ -223,5 +221,5 @@ class ChatTemplate:
             )
         except (TemplateError, TypeError) as error:
             roles = ", ".join(message["role"] for message in messages)
-            raise ValueError(f"the chat template does not take messages of {roles}: {_first_line(error)}") from error
+            raise ValueError(f"the chat template does not take messages of {roles}: {first_line(error)}") from error
         return ids

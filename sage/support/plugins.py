@@ -30,6 +30,11 @@ def foreign(what: str) -> Iterator[None]:
         raise ValueError(f"{what}: {name}{words}".rstrip(": ")) from error
 
 
+def first_line(error: Exception) -> str:
+    """What an exception says, or its name where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def load_object(spec: str) -> Any:
     """The object that ``package.module:name`` or ``path/to/file.py:name`` names.
 

@@ -10,13 +10,16 @@ import csv
 import json
 import re
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from sage.support.files import whole
+from sage.support.plugins import first_line
 
 JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
 CSV_SUFFIXES = (".csv", ".tsv")
@@ -146,10 +149,6 @@ def _undecoded(text: str) -> str | None:
     return found and f"not UTF-8 (byte 0x{ord(found.group()) - 0xDC00:02x}); convert the file to UTF-8"
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
-
-
 # JSON
 
 
@@ -198,7 +197,7 @@ def _json_row(path: Path, number: int, line: str) -> Row:
     except json.JSONDecodeError as error:
         return Unreadable(f"{where}: not JSON ({error.msg} at column {error.colno})")
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets too deep
-        return Unreadable(f"{where}: JSON that cannot be read ({_first_line(error)})")
+        return Unreadable(f"{where}: JSON that cannot be read ({first_line(error)})")
 
 
 def _object(where: str, value: Any) -> Row:
@@ -227,7 +226,7 @@ def _json_values(path: Path, text: str) -> Iterator[Row]:
         try:
             value, end = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
-            what = error.msg if isinstance(error, json.JSONDecodeError) else _first_line(error)
+            what = error.msg if isinstance(error, json.JSONDecodeError) else first_line(error)
             indent = re.escape(text[text.rfind("\n", 0, position) + 1 : position])
             again = re.compile(rf"\n{indent}(?=\{{)").search(text, position)
             rest = "" if again else ", nor can what follows"
@@ -332,11 +331,17 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is not a Parquet file ({_first_line(error)})") from error
+        raise ValueError(f"{path} is not a Parquet file ({first_line(error)})") from error
     names = file.schema_arrow.names
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{path}: two columns are called {repeated[0]!r}; rename one")
     return file
+
+
+def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema | None = None) -> None:
+    """Write a Parquet file, as a whole or not at all."""
+    with whole(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(list(rows), schema), temporary)
 
 
 def _read_parquet(path: Path, columns: Collection[str] | None, skip: int) -> Iterator[Row]:
@@ -365,7 +370,7 @@ def _group(file: pq.ParquetFile, path: Path, group: int, before: int, columns: l
                 yield row
     except (pa.ArrowException, OSError) as error:
         for number in range(before + done, before + count):
-            yield Unreadable(f"{path}, row {number}: the file is damaged here ({_first_line(error)})")
+            yield Unreadable(f"{path}, row {number}: the file is damaged here ({first_line(error)})")
 
 
 _VALUES = (pa.ArrowException, ValueError, OverflowError, NotImplementedError)
@@ -386,6 +391,6 @@ def _parquet_row(batch: pa.RecordBatch, where: str) -> Row:
             row[name] = cell[0].as_py()
         except _VALUES as error:
             return Unreadable(
-                f"{where}: the cell of column {name!r} cannot be read ({_first_line(error)}); mend it or leave it out"
+                f"{where}: the cell of column {name!r} cannot be read ({first_line(error)}); mend it or leave it out"
             )
     return row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import zipfile
@@ -17,6 +16,7 @@ from recipe.sage.preflight.rules import Run, read_config
 from sage.method.state import HISTORY_FILE, LATEST_FILE, SETUP_FILE, STATE_FILE, StateStore, VisitHistory
 from sage.planning.budget import ModelShape, known_shape
 from sage.support.documents import read_json
+from sage.support.model import digest
 
 SHARDS = {"model": "model", "optimizer": "optim", "extra": "extra_state"}
 """How FSDP's files begin, by what ``checkpoint.load_contents`` calls their contents."""
@@ -42,7 +42,7 @@ class _Setup:
 
 def data_digest(prompt_ids: Collection[str]) -> str:
     """Identifies a set of training prompts, whatever their order and files."""
-    return hashlib.sha256("\n".join(sorted(prompt_ids)).encode()).hexdigest()[:16]
+    return digest("\n".join(sorted(prompt_ids)).encode())
 
 
 def checkpoint_to_resume(config: DictConfig) -> Path | None:

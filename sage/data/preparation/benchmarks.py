@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sage.data.preparation.rows import SCHEMA, Record, training_row
 from sage.evaluation.problems import Problem
+from sage.support.rows import write_parquet
 
 
 def write_benchmarks(benchmarks: Mapping[str, Sequence[Problem]], out: Path, system: str) -> int:
@@ -26,5 +24,5 @@ def write_benchmarks(benchmarks: Mapping[str, Sequence[Problem]], out: Path, sys
         for name, problems in benchmarks.items()
         for number, problem in enumerate(problems)
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), out)
+    write_parquet(out, rows, SCHEMA)
     return len(rows)

@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sage.data.preparation.rows import SCHEMA, Dropped
 from sage.support.documents import read_json
 from sage.support.files import write_text
+from sage.support.rows import write_parquet
 
 
 @dataclass(frozen=True)
@@ -78,13 +77,9 @@ class Parts:
     def add(self, rows: Sequence[dict[str, Any]], dropped: Sequence[Dropped], position: dict[str, Any] | None) -> Part:
         """Write the next part."""
         stem = self.folder / f"part-{len(self.finished):05d}"
-        temporary = stem.with_suffix(".parquet.tmp")
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), temporary)
-        os.replace(temporary, stem.with_suffix(".parquet"))
+        write_parquet(stem.with_suffix(".parquet"), rows, SCHEMA)
         write_text(stem.with_suffix(".jsonl"), "".join(row.to_line() for row in dropped))
-        counts: dict[str, int] = {}
-        for row in dropped:
-            counts[str(row.reason)] = counts.get(str(row.reason), 0) + 1
+        counts = Counter(str(row.reason) for row in dropped)
         entry = {"read": len(rows) + len(dropped), "kept": len(rows), "dropped": counts, "position": position}
         write_text(stem.with_suffix(".json"), json.dumps(entry))
         self.finished.append(self._load(stem.with_suffix(".json")))

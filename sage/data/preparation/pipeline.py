@@ -25,7 +25,7 @@ from sage.data.preparation.parts import Parts
 from sage.data.preparation.rows import SCHEMA, Dropped, Reason, Record, training_row
 from sage.data.preparation.sources import WORK_IN_PROGRESS, Source
 from sage.grading.pool import available_cores
-from sage.support.rows import Row, Unreadable
+from sage.support.rows import Row, Unreadable, write_parquet
 
 CHUNK = 1000
 """Rows of a part: what a kill loses at most."""
@@ -169,9 +169,7 @@ def _assemble(parts: Parts, out: Path, selection: Selection) -> Outcome:
                 writer.write_table(table)
     os.replace(list_to, dropped_path(out))
     if held_out:
-        temporary = held_out_path(out).with_name(held_out_path(out).name + ".tmp")
-        pq.write_table(pa.Table.from_pylist(held_out, schema=SCHEMA), temporary)
-        os.replace(temporary, held_out_path(out))
+        write_parquet(held_out_path(out), held_out, SCHEMA)
     if kept:
         os.replace(rows_to, out)
     else:

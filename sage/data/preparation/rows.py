@@ -16,13 +16,13 @@ SYSTEM_PROMPT = (
     "Solve the problem by reasoning step by step. Finish with a single final answer, written inside \\boxed{}."
 )
 
-_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
+MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
 SCHEMA = pa.schema(
     [
         ("prompt_id", pa.string()),
         ("problem", pa.string()),
         ("solution", pa.string()),
-        ("prompt", pa.list_(_MESSAGE)),
+        ("prompt", pa.list_(MESSAGE)),
         ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
         ("data_source", pa.string()),
         ("extra_info", pa.struct([("split", pa.string()), ("index", pa.int64())])),

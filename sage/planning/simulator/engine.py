@@ -15,9 +15,12 @@ import selectors
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import MinLen
 
 from sage.planning.simulator.strategies import Kind, Request
+from sage.support.values import Count, Positive, Share
 
 
 class _Jump(selectors.SelectSelector):
@@ -50,11 +53,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class StepTimes:
     """How long an engine's steps take, in seconds."""
 
-    decode: tuple[tuple[int, float], ...]
+    decode: Annotated[tuple[tuple[Count, Positive], ...], MinLen(1)]
     """(running sequences, step time), rising; linear between, and beyond them, but never below the nearest two."""
-    prefill_token: float
+    prefill_token: Share
     """Added for each prompt token."""
-    request: float = 0.0
+    request: Share = 0.0
     """Added for each request that joins."""
 
     def step(self, running: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -17,7 +17,7 @@ from sage.planning.simulator.simulate import Machine, simulate
 from sage.planning.simulator.strategies import STRATEGIES
 from sage.planning.simulator.world import World
 from sage.support.documents import read_json
-from sage.support.values import Count, Positive, Share
+from sage.support.values import Count, Share
 
 
 def middle(times: Sequence[StepTimes]) -> StepTimes:
@@ -25,17 +25,6 @@ def middle(times: Sequence[StepTimes]) -> StepTimes:
     sizes = [size for size, _ in times[0].decode]
     decode = tuple((size, median(t.decode[i][1] for t in times)) for i, size in enumerate(sizes))
     return StepTimes(decode, median(t.prefill_token for t in times), median(t.request for t in times))
-
-
-def step_times(data: Mapping[str, Any]) -> StepTimes:
-    """Inverse of `dataclasses.asdict`, from JSON."""
-    return StepTimes(tuple((size, seconds) for size, seconds in data["decode"]), data["prefill_token"], data["request"])
-
-
-class _Times(TypedDict):
-    decode: Annotated[list[tuple[Count, Positive]], MinLen(1)]
-    prefill_token: Share
-    request: Share
 
 
 @dataclass(frozen=True)
@@ -48,7 +37,7 @@ class _Setting:
 class _Record(TypedDict):
     repetition: int
     collapse: Share
-    step_times: _Times
+    step_times: StepTimes
 
 
 @dataclass(frozen=True)
@@ -74,14 +63,14 @@ class Measured:
             ValueError: it is missing or was not written by the benchmark; names the file.
         """
         found: _File = read_json(_File, Path(path), "write it with benchmarks/rollout_schedule.py --json")
-        if len({len(record["step_times"]["decode"]) for record in found.records}) > 1:
+        if len({len(record["step_times"].decode) for record in found.records}) > 1:
             raise ValueError(f"{path}: its step times are at different points; take records of one engine")
         return cls(found.setting.world, found.setting.slots, tuple(map(dict, found.records)))
 
     @property
     def machine(self) -> Machine:
         """The engine, with the median of its step times."""
-        return Machine(middle([step_times(record["step_times"]) for record in self.records]), 1, self.slots)
+        return Machine(middle([record["step_times"] for record in self.records]), 1, self.slots)
 
     @property
     def collapses(self) -> list[float]:

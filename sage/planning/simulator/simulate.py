@@ -25,7 +25,6 @@ class Machine:
     engines: int
     slots: int
     """Most sequences of an engine (``max_num_seqs``)."""
-    batched_tokens: int = 8192
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,7 @@ def simulate(world: World, strategy: Strategy, machine: Machine, visits: int = 2
     """Roll out one batch on the virtual clock."""
     plans = earlier_visits(world, strategy, visits)
     loop = VirtualLoop()
-    engines = [
-        SimulatedEngine(loop, machine.times, machine.slots, machine.batched_tokens) for _ in range(machine.engines)
-    ]
+    engines = [SimulatedEngine(loop, machine.times, machine.slots) for _ in range(machine.engines)]
     batch = Batch(world, strategy, Cluster(engines, random.Random(world.seed)), plans)
     try:
         done = loop.run_until_complete(batch.run())
@@ -89,13 +86,13 @@ def simulate(world: World, strategy: Strategy, machine: Machine, visits: int = 2
     return Result(tuple(done), dict(batch.tokens), wasted, makespan, shares, taken)
 
 
-def occupancy(timelines: Sequence[Timeline], makespan: float, slots: int, bins: int = 10) -> tuple[float, ...]:
-    """Mean part of the slots of all engines that is taken, in equal parts of the makespan."""
-    filled = [0.0] * bins
-    width = makespan / bins
+def occupancy(timelines: Sequence[Timeline], makespan: float, slots: int) -> tuple[float, ...]:
+    """Mean part of the slots of all engines that is taken, in each tenth of the makespan."""
+    filled = [0.0] * 10
+    width = makespan / 10
     for timeline in timelines:
         for (begin, running), (end, _) in zip(timeline, [*timeline[1:], (makespan, 0)], strict=True):
-            for place in range(int(begin / width), min(bins, int(end / width) + 1)):
+            for place in range(int(begin / width), min(10, int(end / width) + 1)):
                 filled[place] += running * max(0.0, min(end, (place + 1) * width) - max(begin, place * width))
     return tuple(f / (width * len(timelines) * slots) for f in filled)
 

@@ -14,11 +14,8 @@ from sage.support.intervals import Estimate, estimate
 LABELS = paper.METHODS | {name: method.label for name, method in METHODS.items() if method.label}
 """Names of methods in the order of rows. Others follow under the names of their folders."""
 
-RECORDED = set(METHODS)
-"""Methods of the embedded tasks that scripts/compare_methods.py records."""
-
 RECORDED_TASKS = ("opchain", "wheels")
-"""The embedded tasks themselves."""
+"""The embedded tasks, of whose methods scripts/compare_methods.py records those of `METHODS`."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def in_order(methods: Iterable[str]) -> list[str]:
 
 def absent(model: str, method: str, why: str = "") -> Cell:
     """A cell without a number: why, by default that there are no runs."""
-    recorded = model in RECORDED_TASKS and method in RECORDED
+    recorded = model in RECORDED_TASKS and method in METHODS
     how = f"scripts/compare_methods.py --task {model} --run" if recorded else "train, then scripts/evaluate.py"
     return Cell(missing=why or f"no runs; {how}", where=f"{model}/{method}")
 

@@ -5,7 +5,7 @@ Accuracies of Figs. 3 and 5 are points with intervals on an axis that does not s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import fmean
 
 from matplotlib import rc_context
@@ -47,6 +47,12 @@ def running_mean(values: Sequence[float], window: int) -> list[float]:
     return [fmean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))]
 
 
+def smooth(found: Mapping[int, tuple[float, float, float]]) -> list[list[float]]:
+    """Running means over a tenth of the steps, of each of the three courses of `over_seeds`."""
+    window = max(1, len(found) // 10)
+    return [running_mean([values[i] for values in found.values()], window) for i in range(3)]
+
+
 def draw_courses(
     figure: Figure,
     axes: Axes,
@@ -54,7 +60,7 @@ def draw_courses(
     model: str,
     panel: str,
     course: Callable[[Run], Curve],
-    smooth: bool = True,
+    smoothed: bool = True,
     wanted: Sequence[str] = ("grpo", "luffy", "sage-light", "sage"),
     shown: Collection[str] = COLORS,
 ) -> None:
@@ -75,8 +81,7 @@ def draw_courses(
             continue
         drawn += 1
         steps = list(found)
-        window = max(1, len(steps) // 10) if smooth else 1
-        mean, low, high = (running_mean([v[i] for v in found.values()], window) for i in range(3))
+        mean, low, high = smooth(found) if smoothed else zip(*found.values(), strict=True)
         axes.plot(steps, mean, color=color, zorder=3 if method == "sage" else 2, solid_capstyle="round")
         if len(runs) > 1:
             axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
@@ -104,7 +109,7 @@ def figure_2(results: Results, models: Sequence[str], name: str) -> Figure:
         figure.notes.append("Diamonds: the paper's Table 2, after its training.")
     panels = canvas.subplots(1, len(models), sharey=True, squeeze=False)[0]
     for axes, model in zip(panels, models, strict=True):
-        draw_courses(figure, axes, results, model, "never solved, %", percent("sage/never_solved"), smooth=False)
+        draw_courses(figure, axes, results, model, "never solved, %", percent("sage/never_solved"), smoothed=False)
         right = axes.get_xlim()[1]
         for method in ("grpo", "sage"):
             if (value := paper.TABLE_2.get(model, {}).get(method)) is not None:
@@ -164,9 +169,7 @@ def figure_6(results: Results, models: Sequence[str], name: str) -> Figure:
         if all(by_level.values()):
             levels_drawn = True
             steps = list(by_level[1])
-            heights = [
-                running_mean([by_level[level][s][0] for s in steps], max(1, len(steps) // 10)) for level in LEVELS
-            ]
+            heights = [smooth(found)[0] for found in by_level.values()]
             left.stackplot(steps, heights, colors=list(LEVELS.values()), linewidth=0, alpha=0.55)
             for level, found in by_level.items():
                 points = (Point(model, f"level {level}, %", "sage", str(s), "ours", *v) for s, v in found.items())
@@ -182,17 +185,8 @@ def figure_6(results: Results, models: Sequence[str], name: str) -> Figure:
         tested = any(len(validated(run)) > 2 for runs in results.runs[model].values() for run in runs)
         panel = "no-hint test accuracy, %" if tested else "training accuracy, %"
         course = validated if tested else percent("sage/groups/accuracy")
-        draw_courses(
-            figure,
-            right,
-            results,
-            model,
-            panel,
-            course,
-            smooth=not tested,
-            wanted=FIGURE_6_METHODS,
-            shown=FIGURE_6_METHODS,
-        )
+        methods = FIGURE_6_METHODS
+        draw_courses(figure, right, results, model, panel, course, not tested, wanted=methods, shown=methods)
         left.set(ylabel="prompts with a hint,\n% of the batch", xlabel="training step", title=model_name(model))
         left.set_ylim(bottom=0)
         right.set(ylabel=panel, xlabel="training step")

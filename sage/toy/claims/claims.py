@@ -113,11 +113,6 @@ def online(runs: Runs) -> list[Part]:
     return [part for pair in pairs for part in (better(runs, *pair), better(runs, pair[1], "grpo"))]
 
 
-def at_grpos_time(runs: Runs, name: str) -> list[Part]:
-    """SAGE's accuracy within the margin, in little more than GRPO's seconds."""
-    return [better(runs, name, "sage", -MARGIN), timed(runs, "grpo", name, 1 / SETTINGS["margins"]["seconds"])]
-
-
 def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
     """All claims.
 
@@ -161,7 +156,8 @@ def judge_all(runs: Runs, gate: Path) -> Sequence[Claim]:
               gate_parts(gate, SETTINGS["margins"]["gate"]),
               "of the base model, whose policy stands still, with the corpus' hints"),
         Claim("C11", "Ours: sage-calibrated keeps SAGE's accuracy in GRPO's time, within a quarter of it", "ours",
-              at_grpos_time(runs, "sage-calibrated")),
+              [better(runs, "sage-calibrated", "sage", -MARGIN),
+               timed(runs, "grpo", "sage-calibrated", 1 / SETTINGS["margins"]["seconds"])]),
         Claim("C12a", "No regression on easy problems against GRPO", "",
               [difference(runs, "easy accuracy, sage - grpo", "sage", "grpo", easy, -MARGIN)]),
         Claim("C12b", "No regression on easy problems against the base model", "",

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import comb
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from sage.evaluation.generate import Decoding, Replicas, Request
 from sage.hints.writer import request_seed
@@ -42,7 +41,6 @@ def unbiased_gate(correct: int, drawn: int, group_size: int) -> float:
 def measure_gate(
     task: str,
     model: str,
-    engine: Mapping[str, Any],
     out: Path,
     logs: Path,
     kinds: Sequence[str] = KINDS,
@@ -53,7 +51,6 @@ def measure_gate(
     Args:
         task: one of `sage.toy.embedded.tasks.TASKS`.
         model: a model of the task.
-        engine: arguments of vLLM's engine.
         out: JSON file: for each kind and level, a row a problem, its correct rollouts of `ESTIMATE` and of each group.
         logs: folder for the engine's log.
         kinds: of problems.
@@ -75,7 +72,7 @@ def measure_gate(
             keys = [(str(level), name, number) for number in range(2 * estimate)]
             requests.append([Request(key, ids, request_seed(SEED, *key)) for key in keys])
     correct: dict[tuple[str, str], list[bool]] = {}
-    with Replicas(model, dict(engine), Decoding(1.0, 1.0, 56), [None], logs) as replicas:
+    with Replicas(model, dict(CPU_ENGINE), Decoding(1.0, 1.0, 56), [None], logs) as replicas:
         answers = {g.key: is_correct(g.text, problems[g.key[1]].answer) for g in replicas.run(requests)}
     for key in sorted(answers):
         correct.setdefault(key[:2], []).append(answers[key])
@@ -163,9 +160,7 @@ def main() -> None:
         "--estimate", type=at_least(1), default=ESTIMATE, help="rollouts for a success rate, and for groups"
     )
     args = parser.parse_args()
-    measure_gate(
-        args.task, args.model or base_model(args.task), CPU_ENGINE, args.out, args.logs, args.kinds, args.estimate
-    )
+    measure_gate(args.task, args.model or base_model(args.task), args.out, args.logs, args.kinds, args.estimate)
     for row in gate_rows(args.out):
         print(f"level {row['level']}: success {row['success']:.3f}, mixed groups {row['mixed']:.3f}")
 

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sage.support.arguments import at_least
+from sage.support.rows import write_parquet
 from sage.toy.embedded.tasks import KINDS, TASKS, Problem, load_task, plain_prompt
 
 TRAIN = {"easy": 32, "medium": 32, "hard": 256}
@@ -49,7 +47,7 @@ def final_test(task: str, count: int) -> list[Problem]:
 def write(task: str, problems: Sequence[Problem], name: str, out: Path) -> None:
     """Write ``<name>.parquet``."""
     rows = [row(task, problem, name, index) for index, problem in enumerate(problems)]
-    pq.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet")
+    write_parquet(out / f"{name}.parquet", rows)
 
 
 def build(out: Path, seed: int, train: dict[str, int], test: int, task: str = TASKS[0]) -> list[Problem]:
@@ -62,7 +60,6 @@ def build(out: Path, seed: int, train: dict[str, int], test: int, task: str = TA
     held_out = [problem for kind in KINDS for problem in make_problems(kind, test, TEST_SEED)]
     exclude = {problem.text for problem in held_out}
     training = [problem for kind in KINDS for problem in make_problems(kind, train[kind], 1000 + seed, exclude)]
-    out.mkdir(parents=True, exist_ok=True)
     write(task, training, "train", out)
     write(task, held_out, "test", out)
     return training
