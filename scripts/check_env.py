@@ -84,7 +84,6 @@ def locks(device: str) -> list[Path]:
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Print the comparison; the exit status."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(
         arguments
     )

@@ -121,7 +121,6 @@ def open_targets(args: argparse.Namespace, problems: Mapping[str, list[Problem]]
 
 
 def show_plan(plan: list[Target], files: Mapping[str, Path]) -> None:
-    """What would be done."""
     for name, path in files.items():
         print(f"{name}: {len(plan[0].evaluation.benchmarks[name])} problems from {path}")
     for target in plan:
@@ -199,7 +198,6 @@ def main() -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate what the options name."""
     settings = Settings(
         samples=args.samples,
         decoding=Decoding(args.temperature, args.top_p, args.max_tokens),

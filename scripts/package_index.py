@@ -84,7 +84,6 @@ def asks_for_cuda(requires: list[str] | None) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the first argument says; the exit status."""
     match arguments:
         case ["settings"]:
             listing = subprocess.run(

@@ -133,7 +133,6 @@ def check_new(files: Sequence[Path]) -> None:
 
 
 def run_prepare(args: argparse.Namespace) -> int:
-    """Prepare a training file."""
     out: Path = args.out
     made = [out, held_out_path(out)] if args.hold_out else [out]
     check_new(made if not parts_folder(out).exists() else [])
@@ -198,7 +197,6 @@ def what_was_compared(contamination: dict[str, Any]) -> str:
 
 
 def run_benchmarks(args: argparse.Namespace) -> int:
-    """Write the benchmarks as a validation file."""
     check_new([args.out])
     files, _ = choose_files(args.names, args.folder)
     if args.names is None:
@@ -220,7 +218,6 @@ def run_benchmarks(args: argparse.Namespace) -> int:
 
 
 def run_fetch(args: argparse.Namespace) -> int:
-    """Download the benchmarks."""
     from huggingface_hub import HfApi
 
     if why := why_no_folder(args.folder):
@@ -237,7 +234,6 @@ def run_fetch(args: argparse.Namespace) -> int:
 
 
 def run_validate(args: argparse.Namespace) -> int:
-    """Check an existing file."""
     if args.list and args.list.exists():
         raise ValueError(f"--list {args.list} exists already; delete it or choose another name")
     index, contamination = contamination_of(args)

@@ -29,7 +29,6 @@ from sage.support.processes import end_group
 
 
 def describe(step: int, steps: int | None, data: dict[str, float], seconds: float, left: float | None) -> str:
-    """One line for one step."""
     parts = [f"step {step:4d}" + (f"/{steps}" if steps else ""), f"{seconds:5.1f} s"]
     if left is not None:
         parts.append(f"left {left / 60:4.1f} min")

@@ -50,7 +50,6 @@ FIXED = (
 
 
 def read_prompts(path: str, limit: int | None) -> list[Prompt]:
-    """The rows of a training file."""
     check_training_files([path], needs_solutions=True)
     columns = ["prompt_id", "problem", "reward_model", "solution"]
     rows = pq.read_table(path, columns=columns).slice(0, limit).to_pylist()
@@ -59,8 +58,6 @@ def read_prompts(path: str, limit: int | None) -> list[Prompt]:
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model for an engine of our own."""
-
     name: str
     commit: str | None
     template: ChatTemplate
@@ -90,7 +87,6 @@ class LocalModel:
 
 
 def ask_vllm(args: argparse.Namespace, templates: PromptTemplates, model: LocalModel) -> AskAny:
-    """Requests to a vLLM engine of our own."""
     from vllm import AsyncEngineArgs, SamplingParams
     from vllm.inputs import TokensPrompt
     from vllm.platforms import current_platform
@@ -144,7 +140,6 @@ def open_endpoint(args: argparse.Namespace) -> Endpoint:
 
 
 def ask_endpoint(args: argparse.Namespace, templates: PromptTemplates) -> AskAny:
-    """Requests to an OpenAI-compatible endpoint."""
     endpoint = open_endpoint(args)
 
     async def ask(prompt: Prompt, level: int | None, seed: int) -> Reply | HintFailure:

@@ -193,7 +193,6 @@ def _keys(value: object, prefix: str = "") -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the arguments; the exit status."""
     name, *rest = arguments
     try:
         written = accept(name, rest)

@@ -274,7 +274,6 @@ def lacking(config: DictConfig) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the dry run; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-name", default="sage_trainer", help="as for main_sage")
     parser.add_argument("--full", action="store_true", help="print the whole configuration, verl's defaults as well")

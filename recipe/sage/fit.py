@@ -98,7 +98,6 @@ def shorten(config: DictConfig, shape: ModelShape, given: set[str]) -> dict[str,
 
 
 def main(arguments: list[str]) -> int:
-    """Print the overrides; the exit status."""
     size, *rest = arguments
     cut = rest.index("--")
     overrides, given = rest[:cut], rest[cut + 1 :]

@@ -142,7 +142,6 @@ class Preview:
 
 @hydra.main(config_path="config", config_name="sage_trainer", version_base=None)
 def main(config: DictConfig) -> None:
-    """Print the preview of a run."""
     try:
         preview = Preview(config)
     except ValueError as error:

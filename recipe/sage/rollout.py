@@ -153,7 +153,6 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             return Skip(reason, message), {}
 
     def _publication(self, output: Session) -> Awaitable[None]:
-        """What publishes a row."""
         outputs, kwargs = output
         return super()._agent_loop_postprocess(outputs, False, **kwargs)
 

@@ -34,8 +34,6 @@ LONGEST = 200_000
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a question."""
-
     texts: tuple[str, ...]
     labels: tuple[str, ...]
     """What the file calls them: letters in capitals, or numbers."""

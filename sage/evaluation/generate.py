@@ -33,8 +33,6 @@ class EngineError(RuntimeError):
 
 @dataclass(frozen=True)
 class Decoding:
-    """How responses are drawn."""
-
     temperature: float
     top_p: float
     max_tokens: int
@@ -42,8 +40,6 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Request:
-    """One response wanted."""
-
     key: tuple[str, str, int]
     """Benchmark, problem id, number of the sample."""
     prompt: list[int]
@@ -53,8 +49,6 @@ class Request:
 
 @dataclass(frozen=True)
 class Generation:
-    """One response."""
-
     key: tuple[str, str, int]
     text: str
     tokens: int

@@ -35,8 +35,6 @@ _ROLES = {"human": "user", "gpt": "assistant"}
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem of a benchmark."""
-
     problem_id: str
     """Unique in its benchmark and stable between runs."""
     question: str

@@ -50,8 +50,6 @@ class Settings:
 
 @dataclass(frozen=True)
 class Engines:
-    """How vLLM is started."""
-
     options: dict[str, Any]
     """Arguments of the engine."""
     replicas: int | None

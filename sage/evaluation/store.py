@@ -22,8 +22,6 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True)
 class Sample:
-    """One graded response."""
-
     problem_id: str
     sample: int
     answer: str | None
@@ -41,7 +39,6 @@ class Sample:
         return self.problem_id, self.sample
 
     def line(self) -> str:
-        """The sample as a line of a file."""
         row = asdict(self)
         if self.response is None:
             del row["response"]

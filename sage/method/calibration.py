@@ -48,8 +48,6 @@ class Forecast:
 
 @dataclass
 class Calibration:
-    """The filter's state."""
-
     max_level: int
     levels: list[tuple[float, float]] = field(default_factory=list)
     """Mean and variance of each level's term, at ``step``."""

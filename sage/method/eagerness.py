@@ -121,7 +121,6 @@ class Count:
         return cls([PRIOR_GROUPS * rate + groups for groups in first], PRIOR_GROUPS * rate)
 
     def add(self, successes: int, size: int) -> None:
-        """Enter a group."""
         for m in range(len(self.begun)):
             self.begun[m] += _all_fail(successes, m, size)
         self.failed += successes == 0

@@ -29,8 +29,6 @@ WAIT = after_share(1.0)
 
 
 class RollOut(Protocol[Out]):
-    """Starts rollouts."""
-
     def __call__(self, hint: Hint | None, early: int) -> Sequence[asyncio.Task[tuple[Rollout, Out]]]:
         """Start the rollouts of a group on (prompt, hint).
 
@@ -104,8 +102,6 @@ def _succeeded(task: asyncio.Task[Any]) -> bool:
 
 @dataclass
 class _Levels(Generic[Payload]):
-    """The levels of one visit."""
-
     schedule: Schedule
     plan: Plan
     writer: Writer

@@ -147,12 +147,10 @@ class Hours:
 
     @property
     def training(self) -> tuple[float, float]:
-        """Hours of all steps."""
         return self.step[0] * self.steps / 3600, self.step[1] * self.steps / 3600
 
     @property
     def validation(self) -> float:
-        """Hours of all validations."""
         return self.test * self.tests / 3600
 
     @property

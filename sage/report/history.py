@@ -18,8 +18,6 @@ ADVICE = "so the line is no visit: restore or remove it"
 
 
 class Entry(NamedTuple):
-    """One line of the history."""
-
     step: int
     """Training step at whose end the visit was remembered."""
     uid: str

@@ -49,7 +49,6 @@ class Bin:
 
 
 def earlier_bin(successes: int, rollouts: int) -> str:
-    """The bin of a success rate."""
     if rollouts == 0:
         return NEW
     if successes in (0, rollouts):

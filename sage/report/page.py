@@ -27,8 +27,6 @@ TEMPLATES = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined
 
 @dataclass(frozen=True)
 class RunPage:
-    """The parts of one run, rendered."""
-
     index: int
     label: str
     html: str
@@ -126,7 +124,6 @@ def render_run(
 def render(
     title: str, sources: Sequence[Source], runs: Sequence[Run], pages: Sequence[RunPage], notes: Sequence[str]
 ) -> str:
-    """The whole page."""
     by_method: dict[str, list[Run]] = {}
     for source, run in zip(sources, runs, strict=True):
         by_method.setdefault(source.method, []).append(run)

@@ -21,8 +21,6 @@ Point = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """One line, band or layer."""
-
     name: str
     color: str
     """A CSS colour."""

@@ -15,7 +15,6 @@ DIGITS = 9
 
 
 def output_file(text: str) -> Path:
-    """A file that can be written."""
     if why := why_no_file(Path(text)):
         raise argparse.ArgumentTypeError(why)
     return Path(text)

@@ -186,7 +186,6 @@ class ChatTemplate:
 
     @cached_property
     def text(self) -> str:
-        """The template itself."""
         return self.tokenizer.get_chat_template(self.options.get("chat_template"))
 
     @property

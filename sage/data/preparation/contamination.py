@@ -26,7 +26,6 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def words(text: str) -> list[str]:
-    """The words of a problem."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Release:
-    """A benchmark on the hub."""
-
     repository: str
     revision: str
     """A commit, so that the file never changes."""

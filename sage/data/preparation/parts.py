@@ -22,8 +22,6 @@ from sage.support.rows import write_parquet
 
 @dataclass(frozen=True)
 class Note:
-    """What is noted of a finished chunk."""
-
     read: int
     kept: int
     dropped: dict[str, int]
@@ -33,8 +31,6 @@ class Note:
 
 @dataclass(frozen=True)
 class Part(Note):
-    """A finished chunk."""
-
     path: Path
     """Its Parquet file."""
 
@@ -75,7 +71,6 @@ class Parts:
         return Part(**vars(note), path=path.with_suffix(".parquet"))
 
     def add(self, rows: Sequence[dict[str, Any]], dropped: Sequence[Dropped], position: dict[str, Any] | None) -> Part:
-        """Write the next part."""
         stem = self.folder / f"part-{len(self.finished):05d}"
         write_parquet(stem.with_suffix(".parquet"), rows, SCHEMA)
         write_text(stem.with_suffix(".jsonl"), "".join(row.to_line() for row in dropped))

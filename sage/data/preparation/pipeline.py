@@ -105,7 +105,6 @@ def prepare(
 
 
 def check_row(number: int, row: Row, adapt: Adapter, checks: Checks) -> Record | Dropped:
-    """What one row gives by itself."""
     if isinstance(row, Unreadable):
         return Dropped(number, None, Reason.UNREADABLE, row.why)
     record = adapt(number, row)

@@ -20,8 +20,6 @@ from sage.support.rows import Row, Unreadable, read_rows
 
 @dataclass(frozen=True)
 class Validation:
-    """What was found in a file."""
-
     rows: int
     faults: tuple[str, ...]
     """What keeps training from starting."""
@@ -87,5 +85,4 @@ def _against_manifest(path: Path) -> tuple[str, bool]:
 
 
 def finding_counts(findings: tuple[Dropped, ...]) -> dict[str, int]:
-    """Findings by reason."""
     return {str(reason): n for reason in Reason if (n := sum(f.reason is reason for f in findings))}

@@ -79,8 +79,6 @@ ASSUMED = StepTimes(((1, 0.01205), (256, 0.0248)), 3e-5)
 
 @dataclass
 class SimulatedEngine:
-    """One engine."""
-
     loop: asyncio.AbstractEventLoop
     times: StepTimes
     slots: int

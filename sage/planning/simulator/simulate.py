@@ -29,8 +29,6 @@ class Machine:
 
 @dataclass(frozen=True)
 class Result:
-    """What a rollout phase took."""
-
     visits: tuple[Visit, ...]
     tokens: dict[Kind, int]
     wasted: int

@@ -21,8 +21,6 @@ from sage.planning.simulator.world import World
 
 
 class Kind(str, Enum):
-    """What a request is for."""
-
     PLAIN = "plain"
     HINT = "hint"
     HINTED = "hinted"
@@ -47,8 +45,6 @@ class Request:
 
 
 class Engine(Protocol):
-    """What rolls out."""
-
     async def generate(self, request: Request) -> int:
         """Generate a request's tokens; returns how many there were."""
 
@@ -76,7 +72,6 @@ class Strategy:
     """Requests wait in the order of `VisitPlan.priority` (``rollout.scheduling_policy=priority``), else of arrival."""
 
     def make_schedule(self, world: World) -> Schedule:
-        """The schedule that decides."""
         return SCHEDULES[self.schedule](max_level=world.max_level, group_size=world.group_size)
 
 
@@ -106,7 +101,6 @@ class Writer:
     requests: list[HintRequest] = field(default_factory=list)
 
     async def write(self, level: int) -> Hint:
-        """The hint of a level."""
         if not self.requests:
             self.requests.append(HintRequest(level, RequestOutcome.USED, await self.ask(), 0.0))
         return Hint(level, f"hint {level}")
@@ -114,8 +108,6 @@ class Writer:
 
 @dataclass
 class Batch:
-    """One batch on its way through an engine."""
-
     world: World
     strategy: Strategy
     engine: Engine

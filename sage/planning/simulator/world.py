@@ -25,7 +25,6 @@ class Lengths:
     cap: int
 
     def at(self, quantile: float) -> int:
-        """The length at a quantile in (0, 1)."""
         return max(1, min(self.cap, round(self.median * math.exp(self.sigma * _NORMAL.inv_cdf(quantile)))))
 
 
@@ -88,7 +87,6 @@ class World:
         return (int.from_bytes(digest, "big") + 0.5) / 2**48
 
     def correct(self, prompt: int, level: int, rollout: int) -> bool:
-        """Whether a rollout is correct."""
         if level < self.solved_from[prompt]:
             return False
         sure = int(self._uniform("sure", self.visit, prompt, level) * self.group_size)
@@ -96,11 +94,9 @@ class World:
         return rollout == sure or self._uniform("correct", self.visit, prompt, level, rollout) < rate
 
     def tokens(self, prompt: int, level: int, rollout: int) -> int:
-        """Length of a rollout."""
         return self.lengths.at(self._uniform("tokens", self.visit, prompt, level, rollout))
 
     def hint_request_tokens(self, prompt: int) -> int:
-        """Length of the answer to a prompt's hint request."""
         return self.hint_lengths.at(self._uniform("hint", self.visit, prompt))
 
     def context(self, level: int) -> int:

@@ -67,7 +67,6 @@ class Table:
 
     @property
     def has_ours(self) -> bool:
-        """Whether there is a number of ours."""
         rows = (row for block in self.blocks for row in block.rows if row.source == "ours")
         return any(cell.estimate for row in rows for cell in row.cells)
 

@@ -103,7 +103,6 @@ def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
 
 
 def method_legend(figure: Figure) -> None:
-    """The legend of the methods that were drawn."""
     there = {point.method for point in figure.points if point.source == "ours"}
     legend(figure, [Line2D([], [], color=color, label=label(m)) for m, color in COLORS.items() if m in there])
 

@@ -29,8 +29,6 @@ OTHER_CONTEXT = ("off-policy", "guide", "sage-async")
 
 
 class Judged(NamedTuple):
-    """The claims judged on one task."""
-
     runs: Runs
     claims: Sequence[Claim]
     gate: list[dict[str, float]] | None
@@ -41,7 +39,6 @@ def gate_file(task: str) -> Path:
 
 
 def judge(task: str) -> Judged:
-    """The claims on the recorded runs of a task."""
     runs, gate = store.load(RESULTS / task, METHODS), gate_file(task)
     return Judged(runs, judge_all(runs, gate), gate_rows(gate) if gate.exists() else None)
 

@@ -41,7 +41,6 @@ def encode(documents: list[tuple[str, str]], tokenizer: PreTrainedTokenizerFast)
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """The untrained model."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,

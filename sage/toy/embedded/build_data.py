@@ -45,7 +45,6 @@ def final_test(task: str, count: int) -> list[Problem]:
 
 
 def write(task: str, problems: Sequence[Problem], name: str, out: Path) -> None:
-    """Write ``<name>.parquet``."""
     rows = [row(task, problem, name, index) for index, problem in enumerate(problems)]
     write_parquet(out / f"{name}.parquet", rows)
 

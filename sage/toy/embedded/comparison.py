@@ -34,13 +34,11 @@ def paired(row: Mapping[str, Any]) -> str:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def total(record: Mapping[str, Any]) -> int:
-    """Tokens that a run generated."""
     return record["tokens"]["total"]
 
 

@@ -62,7 +62,6 @@ def curves(metrics: Path) -> dict[str, list[float | None]]:
 
 
 def path_of(folder: Path, method: str, seed: int) -> Path:
-    """Where the record of a run is."""
     return folder / method / f"seed{seed}.json"
 
 

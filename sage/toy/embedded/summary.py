@@ -64,7 +64,6 @@ def summarize(path: Path, seed: int) -> dict[str, Any]:
 
 
 def table(methods: dict[str, dict[str, Any]]) -> str:
-    """The summary as text."""
     columns = f"{'easy':>6} {'medium':>6} {'hard':>6}   never solved  hinted first..last     tokens  seconds"
     lines = [f"{'no-hint test accuracy':<21}  {columns}"]
     untested = dict.fromkeys(KINDS, float("nan"))

@@ -57,8 +57,6 @@ AnyProblem = TypeVar("AnyProblem", bound=Problem)
 
 @dataclass(frozen=True)
 class Task:
-    """An embedded task."""
-
     name: str
     make_problems: Callable[..., list[Problem]]
     """(kind, count, seed, exclude) -> distinct problems."""
@@ -80,7 +78,6 @@ def task_config(task: str) -> dict[str, Any]:
 
 
 def base_model(task: str) -> str:
-    """The folder of a task's base model."""
     return task_config(task)["actor_rollout_ref"]["model"]["path"]
 
 

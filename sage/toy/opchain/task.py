@@ -56,7 +56,6 @@ OPERATIONS: dict[str, tuple[Operation, ...]] = {
 
 
 def digits(state: State) -> str:
-    """The state as three characters."""
     return "".join(map(str, state))
 
 
@@ -142,5 +141,4 @@ def extract_answer(response: str) -> str | None:
 
 
 def is_correct(response: str, answer: str) -> bool:
-    """Whether a response ends in the right state."""
     return extract_answer(response) == answer

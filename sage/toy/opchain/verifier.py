@@ -7,7 +7,6 @@ class Verifier:
     """Exact comparison of states."""
 
     def is_correct(self, response: str, answer: str) -> bool:
-        """Whether a response ends in ``#`` and the right state."""
         return is_correct(response, answer)
 
     def same_answer(self, candidate: str, answer: str) -> bool:

@@ -48,12 +48,10 @@ CHANCES = {"easy": (0.0, 1.0), "medium": (0.05, 0.25), "hard": (0.0003, 0.008)}
 
 @cache
 def forbidden(rule: str) -> frozenset[str]:
-    """The pairs that a rule forbids."""
     return frozenset().union(*(FORBIDDEN[letter] for letter in rule))
 
 
 def after(left: Notches, wheels: str) -> Notches:
-    """What is left after moves."""
     return tuple(count - wheels.count(wheel) for wheel, count in zip(WHEELS, left, strict=True))
 
 

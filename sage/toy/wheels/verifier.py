@@ -9,11 +9,9 @@ class Verifier:
     """Checks a plan move by move; the reference answer is the problem itself, since every right order counts."""
 
     def is_correct(self, response: str, answer: str) -> bool:
-        """Whether a response is a right plan."""
         return is_correct(response, answer)
 
     def same_answer(self, candidate: str, answer: str) -> bool:
-        """Whether two problems are the same."""
         return candidate.strip() == answer
 
     def find_leaks(self, hint: str, answer: str) -> list[tuple[int, int]]:
