@@ -44,7 +44,28 @@ def describe(step: int, steps: int | None, data: dict[str, float], seconds: floa
     return "  ".join(parts)
 
 
-class Progress:
+class View:
+    """Shows what there is until a metrics file cannot be read: that is said, and ends the view alone."""
+
+    good = True
+
+    def show(self) -> None:
+        try:
+            if self.good:
+                self.show_new()
+        except (ValueError, OSError) as error:
+            self.good = False
+            self.close()
+            print(f"{error}\nNothing more is shown.", file=sys.stderr, flush=True)
+
+    def show_new(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give the terminal back; twice is no harm."""
+
+
+class Progress(View):
     """Prints the new lines of a metrics file."""
 
     def __init__(self, path: Path, steps: int) -> None:
@@ -61,12 +82,9 @@ class Progress:
         self.size = size
         for step, data in islice(logged(self.path), self.lines, None):
             self.lines += 1
-            self._show(step, data)
+            self._print(step, data)
 
-    def close(self) -> None:
-        pass
-
-    def _show(self, step: int, data: dict[str, float]) -> None:
+    def _print(self, step: int, data: dict[str, float]) -> None:
         now = time.time()
         if self.first_step is None:
             print(f"  started in {now - self.begin:.0f} s", flush=True)
@@ -77,7 +95,7 @@ class Progress:
         self.last = now
 
 
-class Screen:
+class Screen(View):
     """Shows the metrics files of a folder on the terminal, with their course."""
 
     def __init__(self, folder: Path, steps: int | None) -> None:
@@ -106,7 +124,7 @@ def has_screen() -> bool:
     return sys.stdout.isatty() and importlib.util.find_spec("rich") is not None
 
 
-class Lines:
+class Lines(View):
     """Prints a line for each step of a folder's metrics files."""
 
     def __init__(self, folder: Path, steps: int | None) -> None:
@@ -120,36 +138,13 @@ class Lines:
                 print("  " + describe(step, self.steps, data, data.get("timing_s/step", 0.0), None), flush=True)
                 self.last = step
 
-    def close(self) -> None:
-        pass
-
-
-class Shown:
-    """Shows what there is until a metrics file cannot be read: that is said, and ends the view alone."""
-
-    def __init__(self, inner: Progress | Screen | Lines) -> None:
-        self.inner, self.good = inner, True
-
-    def show_new(self) -> None:
-        try:
-            if self.good:
-                self.inner.show_new()
-        except (ValueError, OSError) as error:
-            self.good = False
-            self.inner.close()
-            print(f"{error}\nNothing more is shown.", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self.good:
-            self.inner.close()
-
 
 def follow(folder: Path, steps: int | None) -> int:
     """Show a run that another process writes, until Ctrl-C."""
-    shown = Shown(Screen(folder, steps) if has_screen() else Lines(folder, steps))
+    shown: View = Screen(folder, steps) if has_screen() else Lines(folder, steps)
     try:
         while True:
-            shown.show_new()
+            shown.show()
             if not shown.good:
                 return 1
             time.sleep(1)
@@ -177,7 +172,7 @@ def main() -> int:
     if "VERL_FILE_LOGGER_PATH" not in os.environ:
         parser.error("set VERL_FILE_LOGGER_PATH to the metrics file that the command is to write")
     metrics = Path(os.environ["VERL_FILE_LOGGER_PATH"])
-    progress = Shown(Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps))
+    progress: View = Screen(metrics.parent, args.steps) if has_screen() else Progress(metrics, args.steps)
     if shutil.which(command[0]) is None:
         parser.error(f"{command[0]}: there is no such command")
     parent, told = os.getppid(), []
@@ -190,13 +185,13 @@ def main() -> int:
     try:
         while process.poll() is None:
             time.sleep(1)
-            progress.show_new()
+            progress.show()
             if told or os.getppid() != parent:
                 raise KeyboardInterrupt
             if time.time() - args.log.stat().st_mtime > args.silence:
                 print(f"  no output for {args.silence:.0f} s: stopping", flush=True)
                 return 124
-        progress.show_new()
+        progress.show()
     except KeyboardInterrupt:
         return 130
     finally:
