@@ -24,7 +24,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from itertools import product
@@ -36,6 +36,7 @@ from benchmarks.rewritings import PERTURBATIONS, REWRITINGS
 from sage.grading.comparison import compare
 from sage.grading.pool import available_cores
 from sage.grading.verifier import MathVerifier, grade
+from sage.toy.embedded.comparison import markdown
 
 SLOW = {
     "9^{9^{9^9}}": "9^{9^{9^9}}",
@@ -98,10 +99,6 @@ def ask_math_verify(pair: Pair, seconds: int = 60) -> bool:
     return bool(verify(_parsed(pair.answer, seconds), _parsed(pair.candidate, seconds), timeout_seconds=seconds))
 
 
-def ask_with_default_limits(pair: Pair) -> bool:
-    return ask_math_verify(pair, seconds=5)
-
-
 def measure_agreement(pairs: Sequence[Pair]) -> list[dict]:
     """Both verdicts on every pair."""
     verifier = MathVerifier()
@@ -142,7 +139,7 @@ def print_agreement(records: Sequence[dict]) -> None:
         print(f"| {kind} | {change} | {ours} | {theirs} | {len(found)} | {shown} |")
 
 
-def measure_slow(timeout: float) -> list[dict]:
+def measure_slow(timeout: float = 5.0) -> list[dict]:
     """Every known slow answer: seconds to its verdict and to the next one, and the verdicts on its neighbours."""
     records = []
     for name, slow in SLOW.items():
@@ -243,16 +240,13 @@ def _fresh_pools(method: str, batch: Sequence[Pair]) -> list[bool]:
     verdicts: list[bool] = []
     for begin in range(0, len(batch), CALL):
         with multiprocessing.get_context(method).Pool(available_cores()) as pool:
-            verdicts += pool.map(ask_with_default_limits, batch[begin : begin + CALL])
+            verdicts += pool.map(partial(ask_math_verify, seconds=5), batch[begin : begin + CALL])
     return verdicts
 
 
-def print_table(records: Iterable[dict]) -> None:
-    records = list(records)
-    print("\n| " + " | ".join(records[0]) + " |\n|" + "---|" * len(records[0]))
-    for record in records:
-        values = (f"{value:.2f}" if isinstance(value, float) else str(value) for value in record.values())
-        print("| " + " | ".join(values) + " |")
+def print_table(records: Sequence[dict]) -> None:
+    cells = [[f"{value:.2f}" if isinstance(value, float) else str(value) for value in r.values()] for r in records]
+    print("\n" + markdown(list(records[0]), cells))
 
 
 def summarise(throughput: Sequence[dict]) -> list[dict]:
@@ -290,7 +284,7 @@ def main() -> None:
     print(f"{available_cores()} cores; {cheap} of {BATCH} answers are decided by text or plain numbers")
     throughput = measure_throughput(pairs, args.repetitions)
     print_table(summarise(throughput))
-    slow = measure_slow(timeout=5.0)
+    slow = measure_slow()
     print_table(slow)
     agreement = measure_agreement(pairs)
     print_agreement(agreement)

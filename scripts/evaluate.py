@@ -26,7 +26,7 @@ from sage.evaluation.checkpoints import Checkpoint, choose_best, find_checkpoint
 from sage.evaluation.generate import Decoding, EngineError, replica_devices
 from sage.evaluation.problems import Problem
 from sage.evaluation.references import check_references
-from sage.evaluation.run import Engines, Evaluation, Settings, messages
+from sage.evaluation.run import Evaluation, Settings, messages
 from sage.evaluation.store import noted_settings
 from sage.grading.verifier import load_verifier
 from sage.support.arguments import at_least, not_negative, part
@@ -60,7 +60,7 @@ class Target:
         """Draw what is missing; a checkpoint is merged first."""
         model = str(merge(self.source, self.merged)) if isinstance(self.source, Checkpoint) else self.source
         fixed = {"revision": self.commit, "tokenizer_revision": self.commit} if self.commit else {}
-        self.evaluation.sample(model, self.template, Engines({**engine, **fixed}, replicas))
+        self.evaluation.sample(model, self.template, {**engine, **fixed}, replicas)
 
     @property
     def merged(self) -> Path:

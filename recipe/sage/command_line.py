@@ -125,9 +125,9 @@ def check(name: str, arguments: Sequence[str]) -> None:
             key = _parse(override).key_or_group
         except HydraException as error:
             why = " ".join(str(error).split()).partition(" See https")[0]
-            raise ValueError(
-                f"{override} cannot be read ({why}): put its value in quotes, '{_example(override)}'"
-            ) from error
+            key, _, value = override.partition("=")
+            example = f'{key}="{value}"'
+            raise ValueError(f"{override} cannot be read ({why}): put its value in quotes, '{example}'") from error
         if not key:
             raise ValueError(f"{override!r} is no argument: write key=value, such as method=sage")
     _theirs()
@@ -155,11 +155,6 @@ def _culprit(name: str, overrides: Sequence[str]) -> str:
         except REFUSED:
             return f"{override}: "
     return ""
-
-
-def _example(override: str) -> str:
-    key, _, value = override.partition("=")
-    return f'{key}="{value}"'
 
 
 def _advice(name: str, key: str, overrides: Sequence[str]) -> str:

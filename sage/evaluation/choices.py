@@ -61,7 +61,7 @@ def parsed(text: str) -> Any:
     try:  # NumPy puts no commas between elements, which Python would not read, or read as one
         tokens = list(tokenize.generate_tokens(io.StringIO(" ".join(text.split("\n")).strip()).readline))
         with_commas = "".join(
-            token.string + ("," if _ends(token) and _begins(after) else " ")
+            token.string + ("," if _is_element(token, ("}", "]")) and _is_element(after, ("{", "[")) else " ")
             for token, after in zip(tokens, tokens[1:] + tokens[-1:], strict=True)
         )
         return ast.literal_eval(with_commas.strip())
@@ -69,15 +69,9 @@ def parsed(text: str) -> Any:
         return text
 
 
-_PLAIN = (tokenize.STRING, tokenize.NUMBER)
-
-
-def _ends(token: tokenize.TokenInfo) -> bool:
-    return token.type in _PLAIN or token.string in ("}", "]")
-
-
-def _begins(token: tokenize.TokenInfo) -> bool:
-    return token.type in _PLAIN or token.string in ("{", "[")
+def _is_element(token: tokenize.TokenInfo, bracket: tuple[str, ...]) -> bool:
+    """Whether a token is an element, or the bracket of one."""
+    return token.type in (tokenize.STRING, tokenize.NUMBER) or token.string in bracket
 
 
 def is_option_column(name: str) -> bool:

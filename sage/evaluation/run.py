@@ -48,14 +48,6 @@ class Settings:
         return {**asdict(self.decoding), "seed": self.seed, "system": self.system, "verifier": self.verifier}
 
 
-@dataclass(frozen=True)
-class Engines:
-    options: dict[str, Any]
-    """Arguments of the engine."""
-    replicas: int | None
-    """How many engines; None for as many as the visible GPUs allow, or one on a CPU."""
-
-
 def messages(problem: Problem, system: str) -> list[Message]:
     """The chat messages of a problem: its own, or the question after the system turn. Never a hint."""
     if problem.messages:
@@ -114,13 +106,14 @@ class Evaluation:
         """
         check_settings(self.folder / "settings.json", identity | self.settings.of_samples(), digests)
 
-    def sample(self, model: str, template: ChatTemplate, engines: Engines) -> None:
+    def sample(self, model: str, template: ChatTemplate, engine: dict[str, Any], replicas: int | None) -> None:
         """Draw and grade what is missing.
 
         Args:
             model: path or name for vLLM.
             template: its chat template.
-            engines: how vLLM is started.
+            engine: arguments of vLLM's engine.
+            replicas: how many engines; None for as many as the visible GPUs allow, or one on a CPU.
 
         Raises:
             EngineError: an engine ended.
@@ -129,7 +122,7 @@ class Evaluation:
         missing = self.missing()
         groups = list(self._requests(template, missing))
         verifier = load_verifier(self.settings.verifier)
-        devices = replica_devices(engines.options, engines.replicas)
+        devices = replica_devices(engine, replicas)
         problems = {(name, p.problem_id): p for name, ps in self.benchmarks.items() for p in ps}
         total = self.settings.samples * len(problems)
         todo = sum(len(group) for group in groups)
@@ -138,7 +131,7 @@ class Evaluation:
         )
         grading: deque[Future[None]] = deque()
         with (
-            Replicas(model, engines.options, self.settings.decoding, devices, self.folder) as replicas,
+            Replicas(model, engine, self.settings.decoding, devices, self.folder) as started,
             ThreadPoolExecutor(available_cores() + 2) as pool,
             tqdm(total=total, initial=total - todo, unit="sample", mininterval=1.0) as bar,
         ):
@@ -150,7 +143,7 @@ class Evaluation:
                     self._files[name].append(sample)
                     bar.update()
 
-            for generation in replicas.run(self._fitting(groups, replicas.context_length, bar)):
+            for generation in started.run(self._fitting(groups, started.context_length, bar)):
                 grading.append(pool.submit(grade, generation))
                 while grading and grading[0].done():
                     grading.popleft().result()

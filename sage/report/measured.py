@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sage.method.records import Group
 from sage.report.history import Entry
 from sage.support.intervals import wilson
 
@@ -56,11 +55,6 @@ def earlier_bin(successes: int, rollouts: int) -> str:
     return BINS[math.ceil(4 * successes / rollouts)]
 
 
-def outcomes_of(group: Group) -> list[bool]:
-    """Which rollouts of the policy, without a reference, are correct."""
-    return [rollout.correct for rollout in group.rollouts if not rollout.reference]
-
-
 def measure(entries: Iterable[Entry]) -> list[Bin]:
     """The non-empty bins of all levels, by level.
 
@@ -73,7 +67,7 @@ def measure(entries: Iterable[Entry]) -> list[Bin]:
         seen: dict[tuple[str, int], tuple[int, int]] = {}
         for group in entry.visit.groups:
             key = (entry.visit.prompt_id, group.level)
-            outcomes = outcomes_of(group)
+            outcomes = [rollout.correct for rollout in group.rollouts if not rollout.reference]
             sorted_groups[group.level][earlier_bin(*past.get(key, (0, 0)))].append(outcomes)
             successes, rollouts = seen.get(key, past.get(key, (0, 0)))
             seen[key] = (successes + sum(outcomes), rollouts + len(outcomes))

@@ -50,11 +50,6 @@ class Cutter:
         return f"{text[: most * 2 // 3]}\n[… {len(text) - most} characters …]\n{text[-(most // 3) :]}"
 
 
-def sample_order(prompt_id: str) -> int:
-    """Decides which prompts keep their texts: no relation to outcomes, and the same prompts in every run."""
-    return zlib.crc32(prompt_id.encode())
-
-
 def pack(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
@@ -104,7 +99,8 @@ def prompt_data(
     visits: dict[str, list[Entry]] = {}
     for entry in entries:
         visits.setdefault(entry.visit.prompt_id, []).append(entry)
-    sampled = sorted(visits, key=lambda i: (i not in wanted, sample_order(i)))
+    # Which prompts keep their texts has no relation to outcomes, and is the same in every run.
+    sampled = sorted(visits, key=lambda i: (i not in wanted, zlib.crc32(i.encode())))
     cut = Cutter()
     found: dict[str, dict[str, Any]] = {}
     left = TEXT_BUDGET // runs
@@ -116,7 +112,7 @@ def prompt_data(
         keeps = prompt_id in wanted or size <= left
         left -= size if keeps else 0
         texts += keeps
-        cutter = (_uncut if prompt_id in wanted else cut) if keeps else None
+        cutter = ((lambda text, most: text) if prompt_id in wanted else cut) if keeps else None
         found[prompt_id] = {"v": [details(e, cutter) for e in visits[prompt_id]]}
         if row:
             found[prompt_id] |= {"p": row.problem if keeps else None, "a": row.answer}
@@ -137,10 +133,6 @@ def prompt_data(
     ids = list(visits)
     parts = [pack([found[i] for i in ids[k : k + PART]]) for k in range(0, len(ids), PART)]
     return PromptData(_table(visits, problems), parts, notes)
-
-
-def _uncut(text: str, most: int) -> str:
-    return text
 
 
 def _add_rollouts(

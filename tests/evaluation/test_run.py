@@ -13,7 +13,7 @@ from sage.evaluation import run
 from sage.evaluation.checkpoints import Checkpoint, find_checkpoints, merge
 from sage.evaluation.generate import Decoding, Generation, Request, replica_devices
 from sage.evaluation.problems import Problem
-from sage.evaluation.run import Engines, Evaluation, Settings, extract_answer, messages
+from sage.evaluation.run import Evaluation, Settings, extract_answer, messages
 from sage.evaluation.store import TOO_LONG, Sample, SampleFile, check_settings
 from sage.grading.verifier import ExactVerifier, MathVerifier
 from sage.support.model import ChatTemplate
@@ -70,7 +70,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def finished(folder: Path) -> Evaluation:
     evaluation = Evaluation(folder, BENCHMARKS, SETTINGS)
     evaluation.begin({"model": "m"}, {name: "digest" for name in BENCHMARKS})
-    evaluation.sample(MODEL, TEMPLATE, Engines({}, 1))
+    evaluation.sample(MODEL, TEMPLATE, {}, 1)
     evaluation.finish({"model": "m", "checkpoint": "c"})
     return evaluation
 
@@ -153,7 +153,7 @@ def test_a_prompt_longer_than_the_context_is_counted_and_tried_again_later(tmp_p
 def test_more_samples_and_more_benchmarks_go_on_with_what_is_there(tmp_path):
     few = Evaluation(tmp_path, {"mine": BENCHMARKS["mine"]}, SETTINGS)
     few.begin({"model": "m"}, {"mine": "digest"})
-    few.sample(MODEL, TEMPLATE, Engines({}, 1))
+    few.sample(MODEL, TEMPLATE, {}, 1)
     before = (tmp_path / "mine.jsonl").read_bytes()
     finished(tmp_path)
     assert sorted(before.splitlines()) == (tmp_path / "mine.jsonl").read_bytes().splitlines()
@@ -164,7 +164,7 @@ def test_benchmarks_of_an_earlier_call_keep_their_scores(tmp_path):
     for name, problems in BENCHMARKS.items():
         part = Evaluation(tmp_path / "parts", {name: problems}, SETTINGS)
         part.begin({"model": "m"}, {name: "digest"})
-        part.sample(MODEL, TEMPLATE, Engines({}, 1))
+        part.sample(MODEL, TEMPLATE, {}, 1)
         part.finish({"model": "m", "checkpoint": "c"})
     finished(tmp_path / "whole")
     assert files(tmp_path / "parts") == files(tmp_path / "whole")

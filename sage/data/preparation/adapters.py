@@ -53,36 +53,29 @@ class Columns:
     data_source: str | None = None
     """Empty for none."""
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        return (self.problem,) if self.problem else PROBLEM
-
-    @property
-    def solutions(self) -> tuple[str, ...]:
-        return (self.solution,) if self.solution else SOLUTION
-
-    @property
-    def answers(self) -> tuple[str, ...]:
-        """GSM8K's column ``answer`` is a solution."""
-        return (self.answer,) if self.answer else tuple(name for name in ANSWER if name not in self.solutions)
-
-    @property
-    def prompt_ids(self) -> tuple[str, ...]:
-        return (self.prompt_id,) if self.prompt_id else PROMPT_ID
-
-    @property
-    def data_sources(self) -> tuple[str, ...]:
-        return ("data_source",) if self.data_source is None else (self.data_source,) if self.data_source else ()
+    def places(self) -> dict[str, tuple[str, ...]]:
+        """The columns of each part of a record, in the order in which they are looked at."""
+        solutions = (self.solution,) if self.solution else SOLUTION
+        source = "data_source" if self.data_source is None else self.data_source
+        return {
+            "prompt_id": (self.prompt_id,) if self.prompt_id else PROMPT_ID,
+            "problem": (self.problem,) if self.problem else PROBLEM,
+            "solution": solutions,
+            # GSM8K's column answer is a solution
+            "answer": (self.answer,) if self.answer else tuple(name for name in ANSWER if name not in solutions),
+            "data_source": (source,) if source else (),
+            "response": RESPONSE,
+        }
 
     def required(self, with_solution: bool) -> list[tuple[str, ...]]:
         """Columns of which one has to be there."""
         named = [(name,) for name in (self.answer, self.prompt_id, self.data_source) if name]
-        return [self.problems, *([self.solutions] if with_solution else []), *named]
+        places = self.places()
+        return [places["problem"], *([places["solution"]] if with_solution else []), *named]
 
     def read(self) -> list[str]:
         """The columns to read, without what is inside them."""
-        groups = self.problems, self.solutions, self.answers, self.prompt_ids, self.data_sources, RESPONSE
-        return list(dict.fromkeys(name for group in groups for name in group))
+        return list(dict.fromkeys(name for names in self.places().values() for name in names))
 
 
 def missing_column(rows: Iterable[Row], required: Iterable[Sequence[str]]) -> str | None:
@@ -161,23 +154,17 @@ def table_adapter(
         allow_missing_solution: keep rows without a solution.
         mathematics: see `make_record`.
     """
-    required = columns.required(with_solution=False)
+    required, places = columns.required(with_solution=False), columns.places()
+    readers = {"problem": problem_text, "solution": solution_text, "response": solution_text}
 
     def adapt(number: int, row: dict[str, Any]) -> Record | Dropped:
         if absent := _absent(row, required):
             have = ", ".join(name[:60] for name in column_names(row)[:40])
             return Dropped(number, None, Reason.UNREADABLE, f"no column {absent}; it has {have}")
         cells: dict[str, str] = {}
-        for what, names, read in (
-            ("prompt_id", columns.prompt_ids, plain_text),
-            ("problem", columns.problems, problem_text),
-            ("solution", columns.solutions, solution_text),
-            ("answer", columns.answers, plain_text),
-            ("data_source", columns.data_sources, plain_text),
-            ("response", RESPONSE, solution_text),
-        ):
+        for what, names in places.items():
             try:
-                cells[what] = _first(row, names, read)
+                cells[what] = _first(row, names, readers.get(what, plain_text))
             except ValueError as error:
                 return Dropped(number, cells.get("prompt_id"), Reason.UNREADABLE, f"{what}: {error}")
         if cells["response"] == cells["solution"]:

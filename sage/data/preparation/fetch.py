@@ -69,7 +69,8 @@ def _download(release: Release, folder: Path, api: HfApi) -> Path:
     where, commit = release.repository, release.revision
     try:
         names = api.list_repo_files(where, repo_type="dataset", revision=commit)
-        files = [name for name in names if _is_meant(PurePosixPath(name), release.file)]
+        named = [name for name in names if fnmatch(PurePosixPath(name).name, release.file)]
+        files = [name for name in named if PurePosixPath(name).suffix in SUFFIXES]
         if len(files) != 1:
             found = ", ".join(files or names[:20]) or "nothing"
             raise ValueError(f"{where} should have one file {release.file}, but has {found}")
@@ -82,7 +83,3 @@ def _download(release: Release, folder: Path, api: HfApi) -> Path:
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         reason = next(iter(str(error).splitlines()), "")
         raise ValueError(f"{where} cannot be read from {api.endpoint} ({type(error).__name__}: {reason})") from error
-
-
-def _is_meant(file: PurePosixPath, pattern: str) -> bool:
-    return fnmatch(file.name, pattern) and file.suffix in SUFFIXES

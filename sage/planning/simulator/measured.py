@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -85,7 +85,3 @@ class Measured:
     def simulated(self, collapse: float, name: str) -> float:
         """Median makespan of a strategy in the simulator, over the batches that were measured."""
         return median(simulate(world, STRATEGIES[name], self.machine).makespan for world, _ in self.at(collapse))
-
-    def measured(self, collapse: float, value: Callable[[dict[str, Any]], float]) -> float:
-        """Median of a value of the records."""
-        return median(value(record) for _, record in self.at(collapse))

@@ -69,10 +69,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for train.parquet and test.parquet")
     parser.add_argument("--task", choices=TASKS, default=TASKS[0])
     parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the training problems")
-    parser.add_argument("--train", type=at_least(1), nargs=3, metavar=KINDS, default=list(TRAIN.values()))
-    parser.add_argument("--test", type=at_least(1), default=TEST, help="test problems of each kind")
     args = parser.parse_args()
-    build(args.out, args.seed, dict(zip(KINDS, args.train, strict=True)), args.test, args.task)
+    build(args.out, args.seed, TRAIN, TEST, args.task)
     print(f"wrote {args.out}/train.parquet and {args.out}/test.parquet")
 
 
