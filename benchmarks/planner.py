@@ -20,10 +20,6 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-import torch
-
-from recipe.sage.dry_run import compose_run, load_shape, workload
-from recipe.sage.preflight import check_run
 from sage.method.state import HISTORY_FILE
 from sage.planning.hours import GPUS, Gpu, Habits, Hours, estimate_hours
 from sage.report.history import read_history
@@ -50,6 +46,8 @@ def fastest(call: Callable[[], Any], takes: int = 5) -> float:
 
 def this_core() -> Gpu:
     """One core as the planner describes a GPU; half its bandwidth, since it has float32 weights instead of bfloat16."""
+    import torch
+
     torch.set_num_threads(1)
     matrix, vector, small = torch.rand(SIZE, SIZE), torch.rand(SIZE), torch.rand(SIZE // 4, SIZE // 4)
     operations = 2 * (SIZE // 4) ** 3 / fastest(lambda: small @ small)
@@ -76,6 +74,9 @@ def planned_seconds(hours: Hours) -> dict[str, list[float]]:
 
 def plan(overrides: list[str], gpu: Gpu, habits: Habits) -> dict[str, list[float]]:
     """What the planner says of a run on such a device, in seconds of a step."""
+    from recipe.sage.dry_run import compose_run, load_shape, workload
+    from recipe.sage.preflight import check_run
+
     config = compose_run("tiny_cpu", overrides)
     sage, report = check_run(config)
     shape, schedule = (
