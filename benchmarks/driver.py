@@ -29,6 +29,8 @@ from sage.hints.parsing import parse_hints
 from sage.method.records import Group, HintRequest, RequestOutcome, Rollout, Visit
 from sage.method.schedule import SCHEDULES, Plan, Schedule
 from sage.method.state import StateStore, VisitHistory
+from sage.support.arguments import at_least, output_file
+from sage.support.files import write_text
 
 PROMPTS = 65_536
 SIZES = ((128, 8), (1024, 16))
@@ -119,8 +121,8 @@ def state_costs(store: StateStore, folder: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--json", type=output_file)
+    parser.add_argument("--repetitions", type=at_least(1), default=7)
     args = parser.parse_args()
     os.environ.setdefault("VERL_PLATFORM", "cpu")
     import ray  # here, as these take seconds that --help need not wait for
@@ -162,7 +164,7 @@ def main() -> None:
         print(f"{name:45} {cells}")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_text(args.json, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

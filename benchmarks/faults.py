@@ -34,6 +34,8 @@ from benchmarks.faulty_run import STEPS, Run, flag, kill
 from sage.method.schedule import Sage
 from sage.method.state import HISTORY_FILE, LATEST_FILE, StateStore
 from sage.report.history import read_history
+from sage.support.arguments import at_least, output_file
+from sage.support.files import write_text
 from sage.toy.embedded.build_data import build
 
 FAULT_STEP = 1
@@ -231,10 +233,12 @@ def moments(count: int, folder: Path, data: Path, seed: int) -> Outcome:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the outcomes to this file, beside those of other faults")
+    parser.add_argument(
+        "--json", type=output_file, help="write the outcomes to this file, beside those of other faults"
+    )
     parser.add_argument("--only", nargs="+", help="names of faults; 'none' for the random moments only")
-    parser.add_argument("--moments", type=int, default=20, help="how often the long run is ended (0: not)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--moments", type=at_least(0), default=20, help="how often the long run is ended (0: not)")
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--folder", type=Path, help="keep the runs' folders and logs here")
     args = parser.parse_args()
     folder = (args.folder or Path(tempfile.mkdtemp(prefix="faults"))).resolve()
@@ -277,7 +281,7 @@ def keep(path: Path, outcome: Outcome) -> None:
     """Write an outcome into the file, in the place of an earlier one of the same fault."""
     kept = json.loads(path.read_text()) if path.exists() else []
     kept = [old for old in kept if old["fault"] != outcome.fault] + [asdict(outcome)]
-    path.write_text(json.dumps(kept, indent=1) + "\n")
+    write_text(path, json.dumps(kept, indent=1) + "\n")
 
 
 def row(outcome: Outcome) -> str:

@@ -26,6 +26,8 @@ from typing import Any
 from sage.data.preparation.rows import SCHEMA, Record, training_row
 from sage.planning.budget import KNOWN_SHAPES
 from sage.report.tables.collect import read_metrics
+from sage.support.arguments import at_least, output_file, share
+from sage.support.files import write_text
 from sage.support.rows import write_parquet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,10 +146,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="model, data and runs")
     parser.add_argument("--model", choices=SHAPES, default="llama-3.2-3b")
     parser.add_argument("--methods", nargs="+", default=["grpo", "sage"])
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--success", type=float, default=0.08, help="probability that a response is correct")
-    parser.add_argument("--rows", type=int, default=1024, help="prompts in the data")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--steps", type=at_least(1), default=3)
+    parser.add_argument("--success", type=share, default=0.08, help="probability that a response is correct")
+    parser.add_argument("--rows", type=at_least(1), default=1024, help="prompts in the data")
+    parser.add_argument("--json", type=output_file, help="write the figures here too")
     args, overrides = parser.parse_known_args()
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -170,7 +172,7 @@ def main() -> None:
         print(f"{method:16} {result['steps']} steps  s/step: {times}  GiB: {result['memory_gib']}", flush=True)
         if args.json:
             report = {"model": args.model, "overrides": overrides, "success": args.success, "runs": results}
-            args.json.write_text(json.dumps(report, indent=1) + "\n")
+            write_text(args.json, json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ from sage.planning.simulator.measured import Measured
 from sage.planning.simulator.simulate import earlier_visits, lower_bound, occupancy
 from sage.planning.simulator.strategies import STRATEGIES, Batch, Kind, Request, same_decisions
 from sage.planning.simulator.world import Lengths, World
+from sage.support.arguments import output_file
+from sage.support.files import write_text
 
 MODEL = Path(__file__).parents[1] / "examples" / "opchain_base"
 SLOTS, PACED_SLOTS = 32, 512
@@ -263,7 +265,7 @@ def report(measured: Measured) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write all measurements here")
+    parser.add_argument("--json", type=output_file, help="write all measurements here")
     parser.add_argument(
         "--show", type=Path, metavar="FILE", help="the tables of earlier measurements; measures nothing"
     )
@@ -275,7 +277,10 @@ def main() -> None:
     )
     args = parser.parse_args()
     if args.show:
-        return report(Measured.load(args.show))
+        try:
+            return report(Measured.load(args.show))
+        except ValueError as error:
+            parser.error(f"--show {error}")
     repetitions = 1 if args.quick else 5
     base, names = LARGE if args.model else WORLD, list(FEW if args.model or args.paced else STRATEGIES)
     if args.quick:
@@ -287,10 +292,9 @@ def main() -> None:
             work[repetition, collapse, name] = (world, earlier_visits(world, STRATEGIES[name], 2))
     slots, records = asyncio.run(run(repetitions, work, names, args.paced, args.model))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         setting = {"world": asdict(base), "slots": slots}
         lines = ",\n".join(json.dumps(record, separators=(",", ":"), default=asdict) for record in records)
-        args.json.write_text(f'{{"setting":{json.dumps(setting)},"records":[\n{lines}\n]}}\n')
+        write_text(args.json, f'{{"setting":{json.dumps(setting)},"records":[\n{lines}\n]}}\n')
     report(Measured(base, slots, tuple(records)))
 
 

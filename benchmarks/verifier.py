@@ -36,6 +36,8 @@ from benchmarks.rewritings import PERTURBATIONS, REWRITINGS
 from sage.grading.comparison import compare
 from sage.grading.pool import available_cores
 from sage.grading.verifier import MathVerifier, grade
+from sage.support.arguments import at_least, output_file
+from sage.support.files import write_text
 from sage.toy.embedded.comparison import markdown
 
 SLOW = {
@@ -272,9 +274,9 @@ def summarise(throughput: Sequence[dict]) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with benchmark and training files")
-    parser.add_argument("--json", type=Path, help="where every single verdict and time goes")
-    parser.add_argument("--every", type=int, default=1, help="take every n-th reference answer (default: all)")
-    parser.add_argument("--repetitions", type=int, default=3, help="of the throughput (default 3)")
+    parser.add_argument("--json", type=output_file, help="where every single verdict and time goes")
+    parser.add_argument("--every", type=at_least(1), default=1, help="take every n-th reference answer (default: all)")
+    parser.add_argument("--repetitions", type=at_least(1), default=3, help="of the throughput (default 3)")
     args = parser.parse_args()
     golds = load_golds(args.data)
     if not golds:
@@ -290,7 +292,7 @@ def main() -> None:
     print_agreement(agreement)
     if args.json:
         found = {"throughput": throughput, "slow": slow, "agreement": agreement}
-        args.json.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_text(args.json, json.dumps(found, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # A first run on one GPU, in an afternoon: Qwen2.5-1.5B-Instruct on GSM8K. With 24 GB it trains a LoRA adapter, with more memory all
 # weights.
 #
-#   python scripts/prepare_data.py table gsm8k.jsonl --problem-column question --solution-column answer --hold-out 500 --out gsm8k.parquet
+#   python scripts/prepare_data.py table gsm8k.jsonl --hold-out 500 --out gsm8k.parquet
 #   TRAIN_FILE=gsm8k.parquet VAL_FILE=gsm8k.val.parquet bash examples/run_one_gpu.sh gpu=24g method=sage
 #   MODEL_PATH=Qwen/Qwen3-1.7B DRY_RUN=1 TRAIN_FILE=.. VAL_FILE=.. bash examples/run_one_gpu.sh gpu=40g method=grpo
 #

@@ -90,8 +90,8 @@ class Progress(View):
             print(f"  started in {now - self.begin:.0f} s", flush=True)
             self.first_step = (step, now)
         first, since = self.first_step
-        rate = (now - since) / max(1, step - first)
-        print("  " + describe(step, self.steps, data, now - self.last, rate * (self.steps - step)), flush=True)
+        left = (now - since) / (step - first) * max(0, self.steps - step) if step > first and self.steps else None
+        print("  " + describe(step, self.steps, data, now - self.last, left), flush=True)
         self.last = now
 
 

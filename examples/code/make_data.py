@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from sage.support.arguments import output_folder
+
 PROBLEMS = Path(__file__).with_name("problems.yaml")
 ASK = "Write a Python function. {ask}\nEnd with the whole function in one block ```python ... ```."
 
@@ -39,7 +41,7 @@ def make_row(problem: dict[str, Any]) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=output_folder, required=True)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     rows = [make_row(problem) for problem in yaml.safe_load(PROBLEMS.read_text(encoding="utf-8"))]

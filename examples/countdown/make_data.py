@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import random
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from sage.support.arguments import at_least, output_folder
 
 ASK = "Use {numbers}, each exactly once, with + - * / and parentheses, to make {target}. End with <answer>...</answer>."
 
@@ -39,8 +40,8 @@ def make_row(rng: random.Random, index: int, split: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--out", type=output_folder, required=True)
+    parser.add_argument("--rows", type=at_least(1), default=2000)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for split, count in (("train", args.rows), ("val", 200)):

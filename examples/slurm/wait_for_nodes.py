@@ -27,14 +27,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=str.split, required=True, help="names of the nodes, separated by white space")
     parser.add_argument("--gpus", type=int, required=True, help="GPUs of each node")
-    parser.add_argument("--limit", type=float, required=True, help="seconds")
+    parser.add_argument("--limit", type=int, required=True, help="seconds")
     args = parser.parse_args()
 
     last = time.monotonic() + args.limit
     ray.init(address="auto", log_to_driver=False, logging_level="error")  # RAY_ADDRESS
     while missing := what_is_missing(args.nodes, args.gpus, ray.nodes()):
         if time.monotonic() > last:
-            sys.exit(f"Ray cluster incomplete after {args.limit:g} s: " + "; ".join(missing))
+            sys.exit(f"Ray cluster incomplete after {args.limit} s: " + "; ".join(missing))
         time.sleep(1)
     print(f"Ray cluster complete: {len(args.nodes)} nodes, {ray.cluster_resources().get('GPU', 0):g} GPUs")
 

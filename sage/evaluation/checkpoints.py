@@ -15,7 +15,7 @@ from typing import Any
 
 from sage.evaluation.generate import EngineError
 from sage.evaluation.scores import selection_score
-from sage.method.state import LATEST_FILE
+from sage.method.state import LATEST_FILE, latest_note
 from sage.support.model import digest
 
 MERGED_FROM = "merged_from.json"
@@ -90,8 +90,7 @@ def find_checkpoints(run: Path) -> tuple[list[Checkpoint], list[str]]:
     """
     if not run.is_dir():
         raise ValueError(f"{run} is not a folder, so it has no complete checkpoint global_step_*; correct the path")
-    latest = run / LATEST_FILE
-    note = latest.read_text(encoding="utf-8", errors="replace").strip() if latest.is_file() else None
+    latest, note = run / LATEST_FILE, latest_note(run)
     if note is not None and not note.isdecimal():
         raise ValueError(f"{latest} must hold the number of the last step, not {note[:40]!r}; correct or delete it")
     last = None if note is None else int(note)

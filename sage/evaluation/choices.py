@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import math
 import re
 import tokenize
@@ -17,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+from sage.support.documents import RepeatedKey, load_json
 
 LETTERS = "ABCDEFGHIJ"
 LISTS = ("options", "choices", "answer_choices", "answer_options", "endings")
@@ -53,7 +54,9 @@ def as_text(value: Any) -> str | None:
 def parsed(text: str) -> Any:
     """What a text holds that was written from a list or dictionary, by JSON, Python or NumPy; else the text."""
     try:
-        return json.loads(text)
+        return load_json(text)
+    except RepeatedKey:
+        return text
     except (ValueError, RecursionError):
         pass
     if len(text) > LONGEST:

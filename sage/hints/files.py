@@ -133,8 +133,7 @@ async def write_hints(
                 if isinstance(hint, HintFailure):
                     counts[hint.value] += 1
                     if hint is not HintFailure.ENDPOINT:
-                        answer = writer.requests[-1].answer if writer.requests else None
-                        row |= {"failure": hint.value, "answer": answer}
+                        row |= {"failure": hint.value, "answer": writer.last_answer(level)}
                         failed.write(json.dumps(row, ensure_ascii=False) + "\n")
                 else:
                     counts["written"] += 1

@@ -47,13 +47,14 @@ class HintFile(HintSource):
         """Read a hint file. Hints of levels above ``max_level`` are left out, and their number is logged.
 
         Raises:
-            ValueError: the file is missing, cannot be read or has no hints of these levels, or a row lacks a column or
-                has a bad value; names file and row.
+            ValueError: the file is missing, cannot be read or has no hints of these levels, a row lacks a column or has
+                a bad value, or two are the same draw; names file and row.
         """
         found = cls(Path(path))
         if not os.path.isfile(path):
             raise ValueError(f"sage.hint_source={path}: no such file; write one with scripts/write_hints.py")
         draws: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
+        places: dict[tuple[str, int, int], str] = {}
         above = 0
         for where, row in _rows(found.path):
             prompt_id, level, draw, hint = _checked(where, row, max_level)
@@ -61,6 +62,11 @@ class HintFile(HintSource):
                 above += 1
                 continue
             known = draws[prompt_id, level]
+            if draw is not None and (first := places.setdefault((prompt_id, level, draw), where)) != where:
+                raise ValueError(
+                    f"{where}: draw {draw} of prompt_id {prompt_id!r} and level {level} is also in {first}; take one "
+                    "of them out, number the draws, or leave the column draw out"
+                )
             known.append((len(known) if draw is None else draw, hint))
         if not draws:
             raise ValueError(f"{path}: no hints in it" + (f" of levels up to sage.max_level={max_level}" * (above > 0)))

@@ -54,6 +54,8 @@ class HintWriter:
     _kept: dict[int, str] = field(default_factory=dict)
     _outcomes: dict[int, RequestOutcome] = field(default_factory=dict)
     """Of each level, how the last answer that was to serve it went."""
+    _answers: dict[int, str] = field(default_factory=dict)
+    """Of each level, that answer."""
     _retried: int = 0
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -87,6 +89,12 @@ class HintWriter:
             attempt += 1
         return Hint(level, self._kept[level])
 
+    def last_answer(self, level: int) -> str | None:
+        """The last answer that was to serve a level, or after which it was not asked for; None without answers."""
+        if level in self._answers:
+            return self._answers[level]
+        return self.requests[-1].answer if self.requests else None
+
     def _may_ask_again(self, attempt: int) -> bool:
         if self.rules.request == "verbatim":
             return attempt <= self.rules.retries  # a file is read at no cost
@@ -113,6 +121,7 @@ class HintWriter:
             hint = "" if reply.cut else parse_hint(reply.text, level)
             found = {level: hint} if hint else {}
         for each in served:
+            self._answers[each] = reply.text[:LONGEST_ANSWER]
             self._outcomes[each] = RequestOutcome.CUT if reply.cut else RequestOutcome.PARSE
             if each in found:
                 checked, self._outcomes[each] = self._check(found[each])

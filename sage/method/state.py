@@ -48,6 +48,23 @@ CALIBRATION_COLUMNS = {"term": pa.float64(), "term_variance": pa.float64(), "ter
 """`Calibration.prompts`, for schedules with forecasts."""
 
 
+def latest_note(folder: Path) -> str | None:
+    """What verl noted as the step of a run's latest checkpoint; None where it noted nothing.
+
+    Raises:
+        ValueError: the note cannot be read.
+    """
+    try:
+        return (folder / LATEST_FILE).read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ValueError(
+            f"{folder / LATEST_FILE} must be a file with the number of the last checkpoint's step, but cannot be read "
+            f"({error.strerror}); put one there, or remove it"
+        ) from error
+
+
 @dataclass(frozen=True)
 class _Shared:
     """`Calibration.to_dict`."""

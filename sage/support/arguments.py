@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sage.support.files import why_no_file
+from sage.support.files import why_no_file, why_no_folder
 
 DIGITS = 9
 """Of a whole number: nothing that is counted here has more."""
@@ -17,6 +17,13 @@ DIGITS = 9
 def output_file(text: str) -> Path:
     if why := why_no_file(Path(text)):
         raise argparse.ArgumentTypeError(why)
+    return Path(text)
+
+
+def output_folder(text: str) -> Path:
+    """A folder that is there or can be made."""
+    if why := why_no_folder(Path(text)):
+        raise argparse.ArgumentTypeError(f"{text}: {why}")
     return Path(text)
 
 

@@ -5,6 +5,7 @@ Whatever is wrong with such a file is a ValueError of one sentence: file and lin
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -17,6 +18,32 @@ _MARK = b"\xef\xbb\xbf"
 """What some editors put in front of UTF-8."""
 SHOWN = 60
 """Characters of a value in a message."""
+
+
+class RepeatedKey(ValueError):
+    """An object of JSON has two values of one key, of which json.loads keeps the last."""
+
+
+def load_json(text: str) -> Any:
+    """As json.loads, but for an object that has two values of one key.
+
+    Raises:
+        ValueError: as json.loads, or `RepeatedKey`.
+    """
+    return DECODER.decode(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise RepeatedKey(f"the key {twice[:SHOWN]!r} is there twice, take one out")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_once)
+"""Of `load_json`."""
 
 
 def parse(kind: Any, text: bytes, where: str, advice: str) -> Any:

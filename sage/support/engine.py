@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from sage.support.documents import RepeatedKey, load_json
+
 CPU_DEFAULTS = {"enable_chunked_prefill": False}
 """Of the engine on a CPU: vLLM rewinds the random state of a request whose prompt it cut in two, which no CPU generator
 can do."""
@@ -62,7 +64,9 @@ def template_options(given: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def _read(text: str) -> Any:
     """A value in JSON or YAML; the text itself where YAML makes of it what JSON does not have, such as a date."""
     try:
-        return json.loads(text)
+        return load_json(text)
+    except RepeatedKey as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error}") from error
     except ValueError:
         pass
     try:

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sage.support.documents import DECODER, RepeatedKey, load_json
 from sage.support.files import whole
 from sage.support.plugins import first_line
 
@@ -193,10 +194,10 @@ def _json_row(path: Path, number: int, line: str) -> Row:
     if bad := _undecoded(line):
         return Unreadable(f"{where}: {bad}")
     try:
-        return _object(where, json.loads(line.lstrip("\ufeff")))
+        return _object(where, load_json(line.lstrip("\ufeff")))
     except json.JSONDecodeError as error:
         return Unreadable(f"{where}: not JSON ({error.msg} at column {error.colno})")
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets too deep
+    except (ValueError, RecursionError) as error:  # a key twice; a number of thousands of digits; brackets too deep
         return Unreadable(f"{where}: JSON that cannot be read ({first_line(error)})")
 
 
@@ -212,7 +213,6 @@ def _json_values(path: Path, text: str) -> Iterator[Row]:
 
     Where one is broken, reading goes on at the next line that begins with an object as this one did.
     """
-    decoder = json.JSONDecoder()
     position, line, counted = 0, 1, 0
     while True:
         between = _BETWEEN.match(text, position)
@@ -224,7 +224,11 @@ def _json_values(path: Path, text: str) -> Iterator[Row]:
         line, counted = line + text.count("\n", counted, position), position
         where = f"{path}, line {line}"
         try:
-            value, end = decoder.raw_decode(text, position)
+            value, end = DECODER.raw_decode(text, position)
+        except RepeatedKey as error:
+            yield Unreadable(f"{where}: JSON that cannot be read ({error})")
+            position = json.JSONDecoder().raw_decode(text, position)[1]
+            continue
         except (ValueError, RecursionError) as error:
             what = error.msg if isinstance(error, json.JSONDecodeError) else first_line(error)
             indent = re.escape(text[text.rfind("\n", 0, position) + 1 : position])

@@ -62,6 +62,11 @@ def test_draws_follow_their_number_whatever_their_order_in_the_file(tmp_path):
         ('{"prompt_id": "a", "hint": "x"}', "line 1: 'level' is missing"),
         ('\n{"prompt_id": "a", "level": 0, "hint": "x"}', "line 2: level is 0"),
         ('{"prompt_id": "a", "level": 1, "hint": " "}', "line 1: hint is ' '"),
+        ('{"prompt_id": "a", "level": 1, "level": 2, "hint": "x"}', "line 1: .*the key 'level' is there twice"),
+        (
+            '{"prompt_id": "a", "level": 1, "draw": 0, "hint": "x"}\n' * 2,
+            "line 2: draw 0 of prompt_id 'a' and level 1 is also in .*line 1",
+        ),
     ],
 )
 def test_a_bad_hint_file_is_named_with_its_line(tmp_path, text, message):
@@ -191,6 +196,19 @@ def test_a_hint_file_is_written_resumed_and_read_back(tmp_path):
     failures = [json.loads(line) for line in failures_path(path).read_text().splitlines()]
     assert len(already_done(path)) == 30 and [one["failure"] for one in failures] == ["leak"] * 6
     assert {one["answer"] for one in failures} == {"the answer is 12345"}, "what the model wrote"
+
+
+def test_a_failure_has_its_answer_also_where_an_earlier_level_of_it_was_used(tmp_path):
+    answer = json.dumps({"level_1": "look", "level_2": "it is 12345", "level_3": "add"})
+
+    async def ask(prompt, level, seed):
+        return Reply(answer, 3, 0.0)
+
+    rules = HintRules(3, "json", 0, "refuse")
+    path = tmp_path / "hints.jsonl"
+    asyncio.run(write_hints(PROMPTS[:1], path, ask, rules, ExactVerifier(), draws=1, seed=0, concurrency=1))
+    (failure,) = map(json.loads, failures_path(path).read_text().splitlines())
+    assert (failure["level"], failure["failure"], failure["answer"]) == (2, "leak", answer)
 
 
 def test_a_file_is_not_gone_on_with_by_another_model(tmp_path):

@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from recipe.sage.preflight.resume import check_resume, data_digest
+from sage.evaluation.checkpoints import find_checkpoints
 from sage.method.schedule import Sage
 from sage.method.state import HISTORY_FILE, SETUP_FILE, STATE_FILE, VERSION, StateStore
 from sage.planning.budget import KNOWN_SHAPES
@@ -80,6 +81,14 @@ def test_a_checkpoint_that_is_not_whole_or_of_other_gpus_is_refused(folder):
     (folder / "latest_checkpointed_iteration.txt").write_text("four")
     with pytest.raises(ValueError, match="names step four, but"):
         check_resume(run(folder), ["a", "b"])
+
+
+def test_a_note_of_the_last_checkpoint_that_cannot_be_read_is_named(folder):
+    (folder / "latest_checkpointed_iteration.txt").unlink()
+    (folder / "latest_checkpointed_iteration.txt").mkdir()
+    for read in (lambda: check_resume(run(folder), ["a", "b"]), lambda: find_checkpoints(folder)):
+        with pytest.raises(ValueError, match=r"latest_checkpointed_iteration.txt must be a file .*Is a directory"):
+            read()
 
 
 def test_a_damaged_setup_is_named(folder):

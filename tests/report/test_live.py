@@ -98,6 +98,18 @@ def test_a_growing_run_is_followed(tmp_path, terminal):
         os.close(theirs)
 
 
+def test_the_first_line_of_a_run_knows_no_pace(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({"step": step, "data": {"sage/groups/accuracy": 0.5}}) for step in (0, 1)]
+    program = f"import time; f = open({str(metrics)!r}, 'a', buffering=1)\n"
+    program += "".join(f"print({line!r}, file=f); time.sleep(1.5)\n" for line in lines)
+    command = [*WATCH, "--steps", "9", "--log", str(tmp_path / "log"), "--", sys.executable, "-c", program]
+    environment = os.environ | {"VERL_FILE_LOGGER_PATH": str(metrics)}
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment).stdout
+    first, second = (line for line in shown.splitlines() if "step" in line)
+    assert "step    0/9" in first and "left" not in first and "left" in second
+
+
 def test_arguments_are_checked(tmp_path):
     for arguments, text in (
         (["--follow", str(tmp_path / "no")], "no such folder"),

@@ -21,7 +21,11 @@ def test_what_is_no_count_is_refused(text):
 
 
 def test_every_number_of_an_entry_point_has_bounds():
-    files = [path for room in ("scripts", "recipe", "sage") for path in (ROOT / room).rglob("*.py")]
+    files = [
+        path
+        for room in ("scripts", "recipe", "sage", "benchmarks", "examples/countdown", "examples/code")
+        for path in (ROOT / room).rglob("*.py")
+    ]
     lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]
     assert not [line for line in lines if re.search(r"type=(int|float)\b(?!, choices)", line)]
 
@@ -45,6 +49,11 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path):
             "scripts/prepare_data.py table x.jsonl --out y.parquet --seed -1",
             "'-1' must be a whole number of at least 0",
         ),
+        ("-m benchmarks.driver --repetitions 0", "'0' must be a whole number of at least 1"),
+        ("-m benchmarks.replay FOLDER/no.jsonl", "no.jsonl: No such file"),
+        ("-m benchmarks.rollout_schedule --show FOLDER/metrics.jsonl", "--show .*metrics.jsonl: "),
+        ("-m examples.countdown.make_data --out FOLDER/metrics.jsonl", "a file has that name"),
+        ("-m examples.countdown.make_data --out FOLDER/data --rows -5", "'-5' must be a whole number of at least 1"),
         ("-m recipe.sage.dry_run --gpu-memory nan", "'nan' must be a number above 0"),
     ],
 )

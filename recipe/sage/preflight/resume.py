@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from recipe.sage.preflight.rules import Run, read_config
-from sage.method.state import HISTORY_FILE, LATEST_FILE, SETUP_FILE, STATE_FILE, StateStore, VisitHistory
+from sage.method.state import HISTORY_FILE, LATEST_FILE, SETUP_FILE, STATE_FILE, StateStore, VisitHistory, latest_note
 from sage.planning.budget import ModelShape, known_shape
 from sage.support.documents import read_json
 from sage.support.model import digest
@@ -63,9 +63,8 @@ def checkpoint_to_resume(config: DictConfig) -> Path | None:
                 f"trainer.resume_from_path={path} is no checkpoint: name an existing folder .../global_step_N"
             )
         return Path(path)
-    if not (folder / LATEST_FILE).is_file():
+    if (step := latest_note(folder)) is None:
         return None
-    step = (folder / LATEST_FILE).read_text(encoding="utf-8", errors="replace").strip()
     if not step.isdecimal() or not (folder / f"global_step_{step}").is_dir():
         raise ValueError(
             f"{folder / LATEST_FILE} names step {step or '(none)'}, but {folder} has no such checkpoint: write the "

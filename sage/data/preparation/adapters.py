@@ -17,7 +17,7 @@ from sage.data.preparation.cells import (
 )
 from sage.data.preparation.options import UncertainOption, read_choice
 from sage.data.preparation.rows import Dropped, Reason, Record, Trace, text_id
-from sage.data.preparation.truths import answer_of, bare_answer, differing_boxes
+from sage.data.preparation.truths import answer_of, bare_answer, differing_boxes, is_solution
 from sage.support.rows import Row, Unreadable
 
 OPENR1 = "open-r1/OpenR1-Math-220k"
@@ -28,14 +28,15 @@ OPENR1_COLUMNS = (
 SAGE_TRAIN = "baohao/sage_train"
 
 PROBLEM = ("problem", "question", "extra_info.question", "extra_info.problem", "prompt", "messages", "conversations")
-SOLUTION = ("solution", "extra_info.solution", "extra_info.answer", "target", "messages", "conversations")
+SOLUTION = ("solution", "extra_info.solution", "extra_info.answer", "target", "messages", "conversations", "answer")
 ANSWER = ("reward_model.ground_truth", "answer")
 PROMPT_ID = ("prompt_id", "uuid")
 RESPONSE = ("reference_response", "target")
 """Where a cell is looked for that the user names no column for: the project's own files, verl's preprocessed ones,
 DAPO-Math-17k, LUFFY's, chat messages. The first of them that is not empty counts."""
 ONLY_CHAT = frozenset({"target", "messages", "conversations"})
-"""Of those, the ones that mean something only where they hold chat messages."""
+"""Of those, the ones that mean something only where they hold chat messages; ``answer`` is a solution only where it
+holds a whole one, as in GSM8K's own files."""
 
 Adapter = Callable[[int, dict[str, Any]], Record | Dropped]
 
@@ -61,8 +62,7 @@ class Columns:
             "prompt_id": (self.prompt_id,) if self.prompt_id else PROMPT_ID,
             "problem": (self.problem,) if self.problem else PROBLEM,
             "solution": solutions,
-            # GSM8K's column answer is a solution
-            "answer": (self.answer,) if self.answer else tuple(name for name in ANSWER if name not in solutions),
+            "answer": (self.answer,) if self.answer else tuple(name for name in ANSWER if name != self.solution),
             "data_source": (source,) if source else (),
             "response": RESPONSE,
         }
@@ -91,17 +91,26 @@ def missing_column(rows: Iterable[Row], required: Iterable[Sequence[str]]) -> st
 
 def _first(row: dict[str, Any], names: Sequence[str], read: Callable[[Any], str]) -> str:
     """The first of these cells that is not empty. A single one is a column that the user named."""
-    only_chat = ONLY_CHAT if len(names) > 1 else frozenset()
     cells = ((name, find_cell(row, name)) for name in names)
-    values = (None if v is MISSING or (name in only_chat and as_messages(v) is None) else v for name, v in cells)
+    only_chat = ONLY_CHAT if len(names) > 1 else frozenset()
+    values = (
+        None if v is MISSING or (name in only_chat and as_messages(v) is None) or _only_answer(name, v, names) else v
+        for name, v in cells
+    )
     return next((text for value in values if (text := read(value))), "")
+
+
+def _only_answer(name: str, value: Any, names: Sequence[str]) -> bool:
+    """Whether a column that may hold a solution holds an answer alone."""
+    return name == "answer" and names == SOLUTION and not (isinstance(value, str) and is_solution(value))
 
 
 def _absent(row: dict[str, Any], groups: Iterable[Sequence[str]]) -> str | None:
     """The first of some groups of columns of which a row has none, in words."""
     for names in groups:
-        if all(find_cell(row, name) is MISSING for name in names):
-            return f"{names[0]!r}" + (f" (nor {', '.join(names[1:])})" if len(names) > 1 else "")
+        if all((cell := find_cell(row, name)) is MISSING or _only_answer(name, cell, names) for name in names):
+            others = ", ".join("a whole solution in answer" if _only_answer(n, None, names) else n for n in names[1:])
+            return f"{names[0]!r}" + (f" (nor {others})" if others else "")
     return None
 
 
@@ -167,6 +176,8 @@ def table_adapter(
                 cells[what] = _first(row, names, readers.get(what, plain_text))
             except ValueError as error:
                 return Dropped(number, cells.get("prompt_id"), Reason.UNREADABLE, f"{what}: {error}")
+        if columns.answer is None and cells["solution"] == cells["answer"] and is_solution(cells["answer"]):
+            cells["answer"] = ""  # the solution has it
         if cells["response"] == cells["solution"]:
             cells["response"] = ""
         try:

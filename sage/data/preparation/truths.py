@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sage.grading.comparison import compare
+from sage.grading.no_answer import why_no_mathematics
 from sage.grading.responses import boxed_spans, last_boxed
 
 _ANNOUNCED = re.compile(
@@ -53,6 +54,14 @@ def answer_of(solution: str) -> str | None:
         return boxed[-1]
     _, mark, after = solution.rstrip().rpartition("####")
     return after.strip() or None if mark and "\n" not in after else None
+
+
+def is_solution(answer: str) -> bool:
+    """Whether the cell of an answer holds a whole solution that ends in its answer, as in GSM8K's own files."""
+    before, mark, after = answer.rstrip().rpartition("####")
+    if mark and after.strip() and "\n" not in after:
+        return bool(before.strip())
+    return bool(_boxes(answer)) and why_no_mathematics(answer) is not None
 
 
 def boxed_response(solution: str, answer: str) -> str | None:
