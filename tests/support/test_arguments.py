@@ -50,7 +50,6 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path):
             "'-1' must be a whole number of at least 0",
         ),
         ("-m benchmarks.driver --repetitions 0", "'0' must be a whole number of at least 1"),
-        ("-m benchmarks.replay FOLDER/no.jsonl", "no.jsonl: No such file"),
         ("-m benchmarks.rollout_schedule --show FOLDER/metrics.jsonl", "--show .*metrics.jsonl: "),
         ("-m examples.countdown.make_data --out FOLDER/metrics.jsonl", "a file has that name"),
         ("-m examples.countdown.make_data --out FOLDER/data --rows -5", "'-5' must be a whole number of at least 1"),
