@@ -96,6 +96,7 @@ def same_number(left: Number, right: Number) -> bool:
 
 
 COMMAND = re.compile(r"\\[A-Za-z]+")
+_NAMES = re.compile(rf"\\(?:begin|end)\{{[^{{}}]*\}}|{COMMAND.pattern}")
 
 
 def commands(names: str) -> frozenset[str]:
@@ -108,4 +109,4 @@ GREEK = commands("alpha beta gamma delta theta lambda mu phi rho sigma omega tau
 def letters(normalised: str) -> frozenset[str]:
     """The variables (and letters of words) of an answer; commands other than Greek letters do not count."""
     greek = {command for command in COMMAND.findall(normalised) if command in GREEK}
-    return frozenset(c.lower() for c in COMMAND.sub(" ", normalised) if c.isalpha()) | greek
+    return frozenset(c.lower() for c in _NAMES.sub(" ", normalised) if c.isalpha()) | greek

@@ -29,7 +29,7 @@ def compare(candidate: str, answer: str, mathematics: Mathematics | None = None)
         return found == letters_wanted
     if (order := _capitals(answer)) and order == _capitals(candidate):
         return True
-    labelled, wanted = label(candidate), label(answer)
+    labelled, wanted = label(candidate), None if _OF_A_FUNCTION.fullmatch(canonical(answer)) else label(answer)
     if wanted:
         if named := named_choice(candidate):
             return named == wanted.letter and (not labelled or _compare(labelled.text, wanted.text, mathematics))
@@ -184,7 +184,10 @@ class _Comparison:
         names: bool | None = not left.name or not right.name or left.name == right.name
         if not names and not (is_simple(left.name) and is_simple(right.name)):
             names = self._mathematical(left.name, right.name)
-        return _all((names, self._unordered(left.spans, right.spans, self._spans)))
+        verdict = _all((names, self._unordered(left.spans, right.spans, self._spans)))
+        if left.name != right.name and any(map(_is_to_solve, (left, right))):
+            return self._mathematical(left.written, right.written)
+        return verdict
 
     def _spans(self, left: Span, right: Span) -> bool | None:
         if (left.has_low, left.has_high) != (right.has_low, right.has_high):
@@ -197,6 +200,8 @@ class _Comparison:
         return self.same(parse(left), parse(right))
 
     def _listings(self, left: Listing, right: Listing) -> bool | None:
+        if not may_miss(left.remark, right.remark):
+            return False
         if left.ordered != right.ordered:
             named, point = (right, left) if left.ordered else (left, right)
             items = _by_name(named)
@@ -240,14 +245,13 @@ class _Comparison:
         degrees = ("degree" in left.remark, "degree" in right.remark)
         if not may_miss(left.remark, right.remark):
             return False
-        verdict = self._mathematical(left.math, right.math)
-        if verdict is False and degrees[0] != degrees[1] and r"\pi" in (right if degrees[0] else left).math:
+        if degrees[0] != degrees[1] and r"\pi" in left.math + right.math:
             values = (
                 value.math + (r"\degree " if degree else "")
                 for value, degree in zip((left, right), degrees, strict=True)
             )
             return self._mathematical(*values)
-        return verdict
+        return self._mathematical(left.math, right.math)
 
     def _mathematical(self, left: str, right: str) -> bool | None:
         """Of two expressions without words."""
@@ -273,7 +277,7 @@ class _Comparison:
             return True
         if _BASED.fullmatch(texts[0]) and right_number is not None and len(texts[1]) > 1:
             return texts[0].endswith("_10") and self._mathematical(texts[0].removesuffix("_10"), right)
-        if _BASED.fullmatch(texts[1]) and re.fullmatch(r"\d[\dA-F]*", texts[0]):
+        if _BASED.fullmatch(texts[1]) and re.fullmatch(r"[\dA-F]+", texts[0]):
             return texts[0].lstrip("0") == texts[1].partition("_")[0].lstrip("0")
         if all(_BASED.fullmatch(text) for text in texts):  # math-verify drops the base of 52_8, also where they differ
             return texts[0].lstrip("0") == texts[1].lstrip("0")
@@ -284,11 +288,12 @@ class _Comparison:
         return self._mathematics(left, right) if self._mathematics else None
 
 
-_GRAPH = ({"y", "f(x)"}, {"y'", "f'(x)", r"\frac{dy}{dx}"})
-"""Names of one and the same function of x, and of its derivative."""
+_GRAPH = ({"y", "f(x)"}, {"y'", "f'(x)", r"\frac{dy}{dx}"}, {"y", "f^{-1}(x)"})
+"""Names of one and the same function of x, of its derivative and of its inverse."""
 _CHOSEN = re.compile(r"C\(([^(),]+),([^(),]+)\)")
+_OF_A_FUNCTION = re.compile(r"[A-J]\(\d+\)")
 _ANGLE = re.compile(r"\\angle ?([A-Z]{3})")
-_BASED = re.compile(r"[+-]?\d[\w.]*_\d+|[A-F]+_\d\d+")
+_BASED = re.compile(r"[+-]?\d[\w.]*_\d+|[A-F][\dA-F]*_\d\d+")
 
 
 _SPELLING = re.compile(r"\\overline ?\{(\w+)\}|(d\w)/(d\w)")
@@ -327,6 +332,11 @@ def _region(kind: Kind) -> Kind:
         if isinstance(low, Value) and isinstance(high, Value):
             return Region("", (bounded(low.math, False, high.math, False),))
     return kind
+
+
+def _is_to_solve(region: Region) -> bool:
+    """Whether it says 2x > 5 and not a + b > 5, which is about a quantity that has no other name."""
+    return bool(region.whole) and not is_simple(region.name) and len(letters(region.name)) == 1
 
 
 def _by_name(listing: Listing) -> list[Kind] | None:

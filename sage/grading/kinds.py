@@ -49,6 +49,8 @@ class Listing:
 
     items: tuple[Kind, ...]
     ordered: bool
+    remark: frozenset[str] = frozenset()
+    """What words in front say."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,9 @@ def _bracketed(text: str, found: tuple[str, str, str] | None, depth: int) -> Kin
         if bars and len(sides) == 2:
             rule = parse(sides[1], depth + 1)
             name = re.split(r"\\in", sides[0])[0].strip()
-            return replace(rule, name="") if isinstance(rule, Region) and rule.name == name else Value(text)
+            if isinstance(rule, (Region, Congruence)) and rule.name == name:
+                return replace(rule, name="")
+            return Value(text)
         if not inside:
             return Value(r"\emptyset")
         if inside == r"\emptyset":
@@ -320,8 +324,8 @@ def _named(name: str) -> str:
 
 _NAME = re.compile(
     r"[A-Za-z ]+(?:_(?:\w|\{[^{}]*\}))?(?:\^\{-1\}|\^T|\^\{\(\d\)\})?'*(?:\([^()=]*(?:\([^()]*\))?[^()=]*\))?"
-    r"|\\[a-z]+(?:_(?:\w|\{[^{}]*\}))?(?:\([A-Za-z, ]*\))?|\\(?:angle|triangle) ?[A-Z]+"
-    r"|\\(?:overline|vec|hat) ?\{?\w+\}?"
+    r"|\\[a-z]+(?:_(?:\w|\{[^{}]*\}))?(?:\([A-Za-z, ]*\))?|\\(?:angle|triangle|det) ?(?:[A-Z](?:_\w)?'* ?)+"
+    r"|\\(?:overline|overrightarrow|vec|hat) ?\{?\w+\}?"
     r"|\|[A-Z]+\||\[[A-Z]+\]|\\frac\{d ?\w*\}\{d ?\w\}|d\w/d\w"
 )
 
@@ -354,7 +358,7 @@ def _with_words(text: str, depth: int) -> Kind:
     if isinstance(value, Value):
         return Value(value.math, value.remark | found)
     if isinstance(value, Listing) and not found & BINDING:
-        return value
+        return replace(value, remark=found)
     return value if not found else Phrase((tuple(sorted(found)),), (value,))
 
 

@@ -47,20 +47,21 @@ def _parse(expression: str) -> list[Any]:
     config = NormalizationConfig(malformed_operators=True, nits=True, units=False)
     box = LatexExtractionConfig(try_extract_without_anchor=False, boxed_match_priority=0, normalization_config=config)
     parsed = parse(rf"\boxed{{{_prepared(expression)}}}", extraction_config=[box], parsing_timeout=None)
-    return _with_imaginary_unit(parsed)
+    return _with_common_symbols(parsed)
 
 
-def _with_imaginary_unit(parsed: list[Any]) -> list[Any]:
-    """What was parsed, its variable i as the imaginary unit: of a variable, i^2 would not be -1."""
-    from sympy import Expr, I
+def _with_common_symbols(parsed: list[Any]) -> list[Any]:
+    """What was parsed, its variable i as the imaginary unit (of a variable, i^2 would not be -1), all others as real:
+    math-verify takes those beside an i for not real, so that they would differ from those of another expression."""
+    from sympy import Expr, I, Symbol
 
     symbols = parsed[0].free_symbols if parsed and isinstance(parsed[0], Expr) else ()
-    unit = next((symbol for symbol in symbols if symbol.name == "i"), None)
-    return [parsed[0].subs(unit, I), *parsed[1:]] if unit else parsed
+    common = {symbol: I if symbol.name == "i" else Symbol(symbol.name, real=True) for symbol in symbols}
+    return [parsed[0].xreplace(common), *parsed[1:]] if common else parsed
 
 
 _PRIMES = re.compile(r"(?<=[A-Za-z])'+")
-_LETTER = re.compile(r"\\(?:begin|end|mathbb)\{[^{}]*\}|\\[A-Za-z]+|[A-Z]")
+_LETTER = re.compile(r"\\(?:begin|end|mathbb)\{[^{}]*\}|(\\[A-Za-z]+|[A-Z])(?:_(\w|\{\w+\}))?")
 
 
 def _with_capitals(expression: str, *sides: str) -> str:
@@ -69,16 +70,24 @@ def _with_capitals(expression: str, *sides: str) -> str:
     written = " ".join(sides)
     names = {*COMMAND.findall(written), *COMMAND.sub(" ", written)}
     both = {name for name in names if name.lower() != name and name.lower() in names}
+    both |= names & {"I"}  # no imaginary unit
     if any("^T" in side for side in sides):
         both.add("T")
     expression = _PRIMES.sub(lambda m: f"_{{{90 + len(m[0])}}}", re.sub(r"\^T", "^{T}", expression))
     if not both:
         return expression
-    return _LETTER.sub(lambda m: f"{m[0].lower()}_{{99}}" if m[0] in both else m[0], expression)
+
+    def marked(match: re.Match[str]) -> str:
+        name, index = match[1], (match[2] or "").strip("{}")
+        if name in both:
+            return f"{name.lower()}_{{99{index}}}"
+        return f"{name}_{_LETTER.sub(marked, match[2])}" if index else match[0]
+
+    return _LETTER.sub(marked, expression)
 
 
 _DERIVATIVE = r"\\frac ?\{(?:d|\\partial)(?:\^\d)? ?\w*\}\{(?:d|\\partial) ?\w(?:\^\d)?\}"
-_MISREAD = re.compile(rf"\\ldots|{_DERIVATIVE}|\\gcd ?\([^()]*[A-Za-z][^()]*\)")
+_MISREAD = re.compile(rf"\\ldots|(?<![A-Za-z\\])I\([^()]*\)|{_DERIVATIVE}|\\(?:gcd|lcm) ?\([^()]*[A-Za-z][^()]*\)")
 """What math-verify does not see, or takes for a constant."""
 
 
@@ -96,8 +105,32 @@ def math_verify_says(candidate: str, answer: str) -> bool:
     if {candidate[-2:], answer[-2:]} == {"+c", "+C"}:  # any constant
         candidate, answer = (f"{side[:-1]}C" for side in (candidate, answer))
     left, right = (_parse(_with_capitals(side, candidate, answer)) for side in (candidate, answer))
+    if any(map(_is_inequality, (left, right))) and (sets := _solved(left, right)):
+        return sets[0] == sets[1]
     percent = "%" in candidate + answer  # 50% equals both 0.5 and 50
     return bool(verify(right, left, timeout_seconds=None)) and (percent or _close(left, right))
+
+
+def _is_inequality(parsed: list[Any]) -> bool:
+    from sympy import And, Eq
+    from sympy.core.relational import Relational
+
+    inequality = bool(parsed) and isinstance(parsed[0], (And, Relational)) and not isinstance(parsed[0], Eq)
+    return inequality and len(parsed[0].free_symbols) == 1
+
+
+def _solved(left: list[Any], right: list[Any]) -> list[Any]:
+    """The sets of real numbers that inequalities in the same variable allow, or that are given; empty for others."""
+    from sympy import Set
+
+    symbols = {symbol for each in (left, right) if _is_inequality(each) for symbol in each[0].free_symbols}
+    ranges = all(each and (isinstance(each[0], Set) or _is_inequality(each)) for each in (left, right))
+    if len(symbols) != 1 or not ranges:
+        return []
+    try:
+        return [each[0].as_set() if _is_inequality(each) else each[0] for each in (left, right)]
+    except NotImplementedError:
+        return []
 
 
 def _close(left: list[Any], right: list[Any]) -> bool:
@@ -113,13 +146,15 @@ def _close(left: list[Any], right: list[Any]) -> bool:
 # What math-verify may see in a caller's process: no factorials, sums, integrals, limits, matrices, big powers.
 _HARMLESS_COMMANDS = GREEK | commands("frac sqrt pi cdot times div infty cup cap pm sin cos tan ln log")
 _COSTLY = re.compile(r"\\(?:sqrt|sin|cos|tan|ln|log|pm)(?![A-Za-z])")
+_FACTORIAL = re.compile(r"(?<![\d.!])(\d\d?)!(?!!)")
 _POWER = re.compile(r"([\])}]?)\^ ?(\{(?:[^{}]|\{[^{}]*\})*\}|\\?\w)")
 
 
 @lru_cache(maxsize=8192)
 def is_harmless(expression: str) -> bool:
     """Whether a comparison with the expression is quick, whatever the other one is, if that is harmless too."""
-    if not 0 < len(expression) <= 64 or re.search(r"!|\*\*|\.\.|\\[^A-Za-z{}]|&|\^[^^]*\^ ?\{?\^", expression):
+    expression = expression if "^" in expression else _FACTORIAL.sub(r"\1", expression)
+    if not 0 < len(expression) <= 64 or re.search(r"[!<>]|\*\*|\.\.|\\[^A-Za-z{}]|&|\^[^^]*\^ ?\{?\^", expression):
         return False
     if any(command not in _HARMLESS_COMMANDS for command in COMMAND.findall(expression)):
         return False

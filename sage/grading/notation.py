@@ -87,7 +87,8 @@ _SYNONYMS = {
     "frac": "dfrac tfrac cfrac", "le": "leq leqslant leqq", "ge": "geq geqslant geqq", "ne": "neq not=",
     "approx": "thickapprox simeq doteq", "emptyset": "varnothing", "ldots": "dots cdots dotsc dotsb", "infty": "infin",
     "setminus": "backslash smallsetminus", "cup": "bigcup", "cap": "bigcap", "degree": "textdegree", "mod": "bmod",
-    "ast": "star", "overline": "bar", "to": "rightarrow", "epsilon": "varepsilon", "phi": "varphi", "%": "percent",
+    "ast": "star", "overline": "bar", "to": "rightarrow longrightarrow implies Rightarrow Longrightarrow",
+    "leftrightarrow": "iff Leftrightarrow Longleftrightarrow", "epsilon": "varepsilon", "phi": "varphi", "%": "percent",
     "binom": "dbinom tbinom",
 }  # fmt: skip
 _REPLACED = (
@@ -158,6 +159,11 @@ _WITHOUT_EFFECT = re.compile(
 )
 _LINES = re.compile(r"\\(?:begin|end)\{(?:aligned|align|gathered|gather|split|equation|multline|cases)\*?\}")
 _ARRAY = re.compile(r"\\(begin|end)\{array\}(?:\{[^{}]*\})?")
+_SYSTEM = re.compile(
+    r"(?:\\left\s*)?\\\{\s*\\begin\{array\}(?:\{[^{}]*\})?((?:(?!\\end).)*)\\end\{array\}(?!\s*(?:\\right\s*)?\\\})",
+    re.DOTALL,
+)
+"""Lines behind a brace that nothing closes, as *cases* are set."""
 _COMMAND = re.compile(r"\\(?:(not\s?=)|([A-Za-z]+)\*?(?: (?=\s*\{))?|([,;:> ~])|([!()\[\]])|([&#_%])|\\)")
 _TOKEN = re.compile(r"\\([A-Za-z]+)(?:\s*(?:\[[^\[\]{}]*\]\s*)?(\{))?|\\.|[{}]|[^\\{}]+", re.DOTALL)
 _DEGREE = re.compile(
@@ -175,7 +181,7 @@ _MICRO = re.compile(
 _ACCENT = re.compile(r"\\(hat|tilde|bar|overline|dot|ddot)\s+([A-Za-z])(?![A-Za-z])")
 _HAT = re.compile(r"\\hat\{\s*(\\[ij]math|[ijknrxyz])\s*\}")
 _CROSS = re.compile(
-    r"(\\(?:vec|mathbf|boldsymbol|bm)\s*\{?[A-Za-z]\}?)\s*\\times(?=\s*\\(?:vec|mathbf|boldsymbol|bm)\b)"
+    r"(\\(?:vec|mathbf|boldsymbol|bm)\s*\{?[A-Za-z]\}?|\\nabla)\s*\\times(?=\s*\\(?:vec|mathbf|boldsymbol|bm)\b)"
 )
 """The product of two vectors, which is no product of numbers."""
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
@@ -194,7 +200,7 @@ _ABBREVIATED = re.compile(r"\b((?i:sq|cu|ft|in|yd|mi|lb|oz|hr|min|sec|approx|mr|
 _CHOOSE = [
     (re.compile(r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
     (re.compile(r"(?:\{\})?[_^]\{?(\d+)\}?\s?C_\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
-    (re.compile(r"(?<![A-Za-z])C_\{?(\d+)\}?\^\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
+    (re.compile(r"(?<![A-Za-z\\])C_(?:\{([^{}]+)\}|(\w))\^(?:\{([^{}]+)\}|(\w))"), r"\\binom{\1\2}{\3\4}"),
 ]
 _TIMES = re.compile(r"(?<=\d) ?x ?(?=10\^)")
 _NATURAL = re.compile(r"\\log_\{?e\}?(?![a-z])")
@@ -218,6 +224,7 @@ _AND_UNIT = re.compile(
 )
 _AND = re.compile(r' ?,? ?"(?:and|or)" ?')
 _PLAIN_ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+_SYMMETRIC = re.compile(r"\\(max|min|gcd|lcm) ?(?:\(([^()]+)\)|\\\{([^{}]+)\\\})")
 _FINISHED = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?|[A-Za-z]")
 
 
@@ -227,7 +234,7 @@ def canonical(text: str) -> str:
     if _FINISHED.fullmatch(text):
         return text
     text = _MICRO.sub(lambda match: rf" \text{{micro{match[match.lastindex or 0]}}}", text)
-    text = _CROSS.sub(r"\1\\cross ", _HAT.sub(r"\1", _ACCENT.sub(r"\\\1{\2}", text)))
+    text = _CROSS.sub(r"\1\\cross ", _HAT.sub(r"\1", _ACCENT.sub(r"\\\1{\2}", _written_out(text))))
     text = _INCH.sub("''", text) if text.count('"') == 1 else text
     text = re.sub(r"\A\*([^*]+)\*\Z", r"\1", _money(to_latex(text).replace('"', "")).strip())
     text = _ABBREVIATED.sub(
@@ -236,7 +243,8 @@ def canonical(text: str) -> str:
     text = _TIMES.sub(r"\\times ", text)
     for choose, binomial in _CHOOSE:
         text = choose.sub(binomial, text)
-    text = re.sub(r"\\mathbb ([A-Z])", r"\\mathbb{\1}", _NATURAL.sub(r"\\ln ", text.replace("{:}", ":")))
+    text = _NATURAL.sub(r"\\ln ", text.replace("{:}", ":"))
+    text = re.sub(r"\\mathbb ([A-Z])|(?<=\\in) ?([ZNRQ])(?![A-Za-z])", r"\\mathbb{\1\2}", text)
     text = re.sub(r"(?<=\d)(?:\{,\}|,\s?\\!\s?|')(?=\d{3}(?!\d))", ",", text)
     text = re.sub(r"(?<=\d)\{,\}(?=\d)", ".", re.sub(r"(?<=[\d,]) ?\.{3,}", r"\\ldots ", text))
     text = _lines(_WITHOUT_EFFECT.sub("", text))
@@ -251,6 +259,7 @@ def canonical(text: str) -> str:
     text = _AND_UNIT.sub(r"\1\2", _IN_BRACKETS.sub(r"\1_", text))
     text = _EXCEPT.sub(_without, scale(say(_FRACTION_OF_UNITS.sub(r"\1/(\2)", text))))
     text = _PLAIN_ROOT.sub(r"\\sqrt{\1}", _GROUPED_DIGITS.sub(lambda match: match[0].replace(" ", ""), text))
+    text = _SYMMETRIC.sub(_sorted, text)
     text = re.sub(r"([\^_])\{(\w)\}(?!\d)", r"\1\2", _LOOSE_SPACE.sub("", " ".join(text.split())))
     text = _FRENCH.sub(_round, text)
     text = re.sub(r"^(?:=|:|\\approx ?)+|[.,;: ]+\Z", "", text)
@@ -270,6 +279,17 @@ def _measured(text: str) -> str:
 def _in_degrees(match: re.Match[str]) -> str:
     degrees, minutes, seconds = (int(part or 0) for part in match.groups())
     return rf"{degrees + Fraction(60 * minutes + seconds, 3600)}\degree "
+
+
+def _written_out(text: str) -> str:
+    """Text without a line break at its end, its vectors from point to point and functions by the usual commands."""
+    text = re.sub(r"\\vec\s*\{\s*([A-Z]{2})\s*\}", r"\\overrightarrow{\1}", text.rstrip("\\ \t\n"))
+    return re.sub(r"\\operatorname\*?\{(max|min)\}", r"\\\1 ", text)
+
+
+def _sorted(match: re.Match[str]) -> str:
+    """A function whose arguments may stand in any order and in braces."""
+    return rf"\{match[1]}({','.join(sorted((match[2] or match[3]).split(',')))})"
 
 
 def _dated(match: re.Match[str]) -> str:
@@ -312,7 +332,7 @@ def _lines(text: str) -> str:
     """Text with displayed lines as a list, and arrays as matrices."""
     if r"\begin" not in text:
         return re.sub(r"\\\\(?=[A-Za-z{}])", r"\\", text)  # JSON that was escaped twice
-    text = _ARRAY.sub(r"\\\1{matrix}", text)
+    text = _ARRAY.sub(r"\\\1{matrix}", _SYSTEM.sub(r"\\begin{cases}\1\\end{cases}", text))
     if not _LINES.search(text) or "matrix" in text or (r"{cases}" in text and "&" in re.sub(r"&\s*=", "=", text)):
         return text
     text = re.sub(r"\\\\(?:\[[^\]]*\])?(?=\s*&?\s*=)", " ", _LINES.sub("", text).replace("&", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -29,6 +29,14 @@ class Region:
     name: str
     """What lies in it; empty for a set by itself."""
     spans: tuple[Span, ...]
+    whole: str = field(default="", compare=False)
+    """The inequality that says so, where its variable is part of an expression."""
+
+    @property
+    def written(self) -> str:
+        """The region as a set, or the inequality."""
+        pairs = ((span, "[" if span.has_low else "(", "]" if span.has_high else ")") for span in self.spans)
+        return self.whole or r"\cup ".join(f"{low}{span.low},{span.high}{high}" for span, low, high in pairs)
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,11 @@ def _minus(spans: tuple[Span, ...] | None, taken: tuple[Span, ...] | None) -> li
 
 def _without(points: Sequence[str]) -> list[Span] | None:
     """The line without points, which have to be numbers if there are several."""
+    points = [
+        sign + point.removeprefix(r"\pm").strip()
+        for point in points
+        for sign in (("-", "") if point.startswith(r"\pm") else ("",))
+    ]
     values = [number(point) for point in points]
     if len(points) > 1:
         if any(value is None for value in values):
@@ -132,7 +145,7 @@ def inequality(text: str) -> Region | Chain | None:
         return None
     if signs == [r"\ne"]:
         name, point = (sides[0], sides[1]) if not _is_constant(sides[0]) else (sides[1], sides[0])
-        spans = _without([sign + point[3:].strip() for sign in ("-", "")] if point.startswith(r"\pm") else [point])
+        spans = _without([point])
         return Region(name, tuple(spans)) if spans else None
     downwards = [sign in (">", r"\ge") for sign in signs]
     if r"\ne" in signs or len(set(downwards)) > 1:
@@ -144,19 +157,21 @@ def inequality(text: str) -> Region | Chain | None:
     if at is None or len(sides) > 3 or (len(sides) == 3 and at != 1):
         return Chain(tuple(sides), tuple(signs), text)
     if len(sides) == 3:
-        return Region(sides[1], (bounded(sides[0], closed[0], sides[2], closed[1]),))
+        return Region(sides[1], (bounded(sides[0], closed[0], sides[2], closed[1]),), text)
     name, bound = sides[at], sides[1 - at]
     if re.fullmatch(r"\|[^|]+\|", name):
+        text = "" if _SYMBOL.fullmatch(name.strip("|")) else text
         opposite = bound[1:] if bound.startswith("-") else "-" + bound
         if at == 0:
-            return Region(name.strip("|"), (bounded(opposite, closed[0], bound, closed[0]),))
+            return Region(name.strip("|"), (bounded(opposite, closed[0], bound, closed[0]),), text)
         return Region(
             name.strip("|"),
             (bounded("-" + INFINITY, False, opposite, closed[0]), bounded(bound, closed[0], INFINITY, False)),
+            text,
         )
     if at == 0:
-        return Region(name, (bounded("-" + INFINITY, False, bound, closed[0]),))
-    return Region(name, (bounded(bound, closed[0], INFINITY, False),))
+        return Region(name, (bounded("-" + INFINITY, False, bound, closed[0]),), text)
+    return Region(name, (bounded(bound, closed[0], INFINITY, False),), text)
 
 
 def _is_constant(side: str) -> bool:

@@ -24,7 +24,8 @@ _UNITS = {
     "kw": "kilowatt", "v": "volt", "a": "ampere amp", "ohm": "", "k": "kelvin", "pa": "pascal", "kpa": "kilopascal",
     "mol": "mole", "ev": "electronvolt", "rad": "radian", "rev": "revolution", "celsius": "degc",
     "fahrenheit": "degf", "atm": "atmosphere", "dollar": "$ usd buck", "cent": "", "euro": "eur", "yen": "jpy",
-    "sterling": "gbp", "yuan": "rmb cny", "rupee": "inr rs", "am": "", "pm": "", "box": "boxes", "db": "decibel",
+    "sterling": "gbp", "yuan": "rmb cny", "rupee": "inr rs", "am": "", "pm": "", "unit": "", "box": "boxes",
+    "db": "decibel",
 }  # fmt: skip
 _NAMES = {name: unit for unit, names in _UNITS.items() for name in (unit, *names.split())}
 _UNITS_IN_TEXT = {
@@ -64,7 +65,7 @@ _SHORT = frozenset(name for name in (*_NAMES, *_COMPOUND, *_POWERS) if 1 < len(n
 """Words of two and three letters; other such runs of letters are products of variables."""
 _SILENT = frozenset(
     _words(
-        "a an the unit about approximately approx roughly around exactly only just total altogether long "
+        "a an the about approximately approx roughly around exactly only just total altogether long "
         "wide tall high deep "
         "old away each of on at answer ans result final correct"
     )
@@ -255,6 +256,8 @@ def scale(text: str) -> str:
 
 
 _TOKEN = re.compile(r'"([^"]*)"(?:\^\{?(-?\d+)\}?)?|([/()])')
+_DIRECTIONS = r'"(?:north|south|east|west)"'
+_COMPASS = re.compile(rf'({_DIRECTIONS}) ?"of" ?({_DIRECTIONS})', re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)
@@ -263,6 +266,7 @@ def remark(words: str) -> frozenset[str]:
     units: Counter[str] = Counter()
     found: set[str] = set()
     power, sign, inside, last = 1, 1, False, ""
+    words = _COMPASS.sub(lambda m: f"{m[1][:-1]} of {m[2][1:]}", words)  # east of north is not north of east
     tokens = list(_TOKEN.finditer(words.replace('"ms"^{-', '"m""s"^{-')))
     for k, match in enumerate(tokens):
         word = match[1] or match[3] or ""
@@ -312,13 +316,18 @@ def singular(word: str) -> str:
 def spoken(words: str) -> tuple[str, ...]:
     """An answer in words: in lower case, singular, without articles."""
     found = [singular(word) for word in re.findall('"([^"]*)"', words)]
-    return ("dne",) if found == ["doe", "not", "exist"] else tuple(word for word in found if word not in _ARTICLES)
+    if found[-3:] == ["doe", "not", "exist"]:
+        found[-3:] = ["dne"]
+    return tuple(word for word in found if word not in _ARTICLES)
 
 
 _IDLE = frozenset(
     map(
         singular,
-        _words("it is be they are on this number solution triangle function series sequence integral graph system win"),
+        _words(
+            "it is be they are on this number solution triangle function series sequence integral limit graph "
+            "system win"
+        ),
     )
 )
 _NOT_ALONE = frozenset(_words("no not none neither"))

@@ -111,6 +111,7 @@ CHOICE = re.compile(
     |\b[Tt]he\s(?:choice|option|letter)\s(?:is|must\sbe)\s{_LETTER}{_NO_SECOND}
     |\b(?i:so|thus|therefore|hence),?\s(?:it's|it\sis|that's|that\sis|this\sis|we\s(?:pick|choose|select))\s{_LETTER}{_NO_SECOND}
       (?=\}}?[\s*_$"']{{0,3}}(?:[.,;!]|\Z|\b(?:since|because|as|for)\b))
+    |(?:^|[.!:;]\s)[*_]{{0,2}}\(?([A-J])\)?(?=[*_]{{0,2}}\sis\scorrect\b)
     |(?<![A-Za-z(])[*_]{{0,2}}\(?([A-J])\)(?=[*_]{{0,2}}(?:\sis|\smust\sbe)\s(?:the\s)?(?:one|right|correct|answer|true)\b)
     |\b(?i:choose|pick|select|mark|circle|go\swith)\s(?:\(([A-J])\)|[*_]{{0,2}}([A-J])[*_]{{0,2}}(?=\s?(?:[.;!]|\Z))){_NO_SECOND}
     |\b(?i:thus|so|hence|therefore),?\s{_LETTER}(?=[*_$]{{0,3}}\sis\s(?:the\s)?(?:correct|right|best)\b)

@@ -114,13 +114,14 @@ class _Form:
 
     def __init__(self, latex: str) -> None:
         text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", normalise(latex))
+        text = re.sub(r"\{[pbB]matrix\}", "{matrix}", text)
         self.number = number(text)
         names = re.findall(r"\\[A-Za-z]+|[A-Za-z]+", text)
         self.literals = sorted(part for part in re.findall(r"\d+(?:\.\d+)?|\\?[A-Za-z]+", text) if part not in _NEUTRAL)
         self.names = frozenset(names) - _CLOSED
         self.groups = text.count("(") + text.count("[") + text.count("|")
         self.sums = len(re.findall(r"(?<=[\w})\]])[-+*]|\\(?:times|cdot|div|pm)(?![A-Za-z])", text))
-        self.steps = self.sums + len(re.findall(r"[\^/%]|\\(?:frac|sqrt)(?![A-Za-z])", text))
+        self.steps = self.sums + len(re.findall(r"[\^/%!]|\\(?:frac|sqrt)(?![A-Za-z])", text))
         fraction = re.fullmatch(r"-?\\frac\{?(\d+)\}?\{?(\d+)\}?|-?(\d+)/(\d+)", text)
         parts = [int(part) for part in fraction.groups() if part] if fraction else []
         self.lowest = len(parts) != 2 or parts[1] == 0 or Fraction(*parts).denominator == parts[1]

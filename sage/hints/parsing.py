@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from sage.hints.loose_json import Raw, Value, best_first, decode, scan
 from sage.hints.reply import answers, closes_thoughts, own_turn, plain_answer, unquoted, without_fences, without_labels
-from sage.hints.structure import read_exactly
+from sage.hints.structure import UNFILLED, read_exactly
 
 _NUMBERS = {
     word: number
@@ -182,7 +182,7 @@ def _levels_of(value: Value) -> dict[int, str]:
         hint = next((_text_of(members[key]) for key in _TEXT_MEMBERS if key in members), "")
         if level is not None and hint:
             hints[level] = hint
-    return {} if len(hints) > 1 and {*hints.values()} <= {"...", "…"} else hints  # a form that was not filled in
+    return {} if len(hints) > 1 and {*hints.values()} <= UNFILLED else hints  # a form that was not filled in
 
 
 def _text_of(value: Value) -> str:

@@ -15,7 +15,11 @@ _THOUGHTS_BEGIN = re.compile(rf"\s*(?:<\|?{_THOUGHTS}\|?>|\[think\]|◁think▷)
 _THOUGHTS_END = re.compile(rf"</\|?{_THOUGHTS}\|?>|\[/think\]|◁/think▷", re.IGNORECASE)
 _THOUGHTS_LINE = re.compile(rf"^[ \t]{{0,3}}<{_THOUGHTS}>", re.IGNORECASE | re.MULTILINE)
 _MAX_ENDS = 8
-_CHANNEL = re.compile(r"<\|channel\|>\s{0,9}(\w{1,20})[^<\n]{0,40}<\|message\|>|\Aanalysis.*assistantfinal", re.DOTALL)
+_CHANNEL = re.compile(
+    r"<\|channel\|>\s{0,9}(\w{1,20})(?:[^<\n]|<\|constrain\|>){0,40}<\|message\|>"
+    r"|\Aanalysis.*assistantfinal",
+    re.DOTALL,
+)
 _STOP = re.compile(
     r"<[|｜](?:im_end|eot_id|eom_id|end|return|endoftext|end_of_text|end▁of▁sentence|user|tool_call)[|｜]>"
     r"|</s>|<eos>|<end_of_turn>"
@@ -23,6 +27,7 @@ _STOP = re.compile(
 _TURN = re.compile(
     r"<[|｜](?:im_start|start_header_id|start|assistant)[|｜]>(?:assistant|model)?|<start_of_turn>(?:model)?"
 )
+_OTHER_BRACE = re.compile(r"[^{\uff5b]{0,2000}?(\\\{|\uff5b)(?=\s{0,9}[\"'\u201c])")
 _TOKEN = re.compile(r"<[|｜][A-Za-z_▁]{3,40}[|｜]>|<s>|<bos>|<pad>|<unk>|\[/?INST\]")
 
 _FENCE_LINE = re.compile(r"^[ \t]*```[^\n`]*$\n?", re.MULTILINE)
@@ -34,8 +39,8 @@ _GREETING = re.compile(
     r"(?:[!.,:]{0,3}[*_]{0,2}\s{0,9}\n|[!.]{1,3}[*_]{0,2}\s)",
     re.IGNORECASE,
 )
-_DECORATION = re.compile(r"[\s*_#>-]{0,12}")
-_BREAK = re.compile(r"[:\uff1a]|\s[-–—]{1,2}\s|(?<=\d)[.)\]](?=\s)|\n")
+_DECORATION = re.compile(r"[\s*_#>\[\u3010-]{0,12}")
+_BREAK = re.compile(r"[:\uff1a]|\s[-–—]{1,2}\s|(?<=\d)[.)](?=\s)|\](?=\s)|\u3011|\n")
 _MAX_LABEL = 160
 _WORD = re.compile(r"\d+|第[一二三四五]级|提示|[^\W\d_](?:[^\W\d_]|['’])*")
 _NAMES_HINT = _names("hint hints 提示 pista indice indizio hinweis tipp dica подсказка ヒント 힌트")
@@ -84,7 +89,16 @@ def own_turn(text: str) -> str:
     position = 0
     while (stop := _STOP.search(text, position)) and not text[: stop.start()].strip():
         position = stop.end()
-    return _TOKEN.sub("", text[position : stop.start() if stop else len(text)]).lstrip("\ufeff")
+    return with_braces(_TOKEN.sub("", text[position : stop.start() if stop else len(text)]).lstrip("\ufeff"))
+
+
+def with_braces(text: str) -> str:
+    r"""The text with plain braces around an object written in those of LaTeX, ``\{"a": "b"\}``, or full-width."""
+    opening, end = _OTHER_BRACE.match(text), max(text.rfind(r"\}"), text.rfind("\uff5d"))
+    if not opening or end < opening.end():
+        return text
+    before, after = text[: opening.start(1)], text[end:].removeprefix("\\")[1:]
+    return f"{before}{{{text[opening.end() : end]}}}{after}"
 
 
 def answers(text: str) -> Iterator[tuple[str, bool]]:

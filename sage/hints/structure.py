@@ -114,6 +114,8 @@ def json_schema(levels: int) -> dict[str, Any]:
     }
 
 
+UNFILLED = frozenset(("...", "…"))
+"""What stands for a hint in a form that was not filled in."""
 _STRING = r'"((?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)"'
 _MEMBER = re.compile(rf'"level_([1-9])"\s*:\s*{_STRING}')
 _OBJECT = re.compile(rf"\s*\{{\s*{_MEMBER.pattern}(?:\s*,\s*{_MEMBER.pattern})*\s*\}}\s*")
@@ -132,4 +134,4 @@ def read_exactly(text: str) -> dict[int, str] | None:
     for level, raw in _MEMBER.findall(text):
         hint = json.loads(f'"{raw}"') if _UNAMBIGUOUS.fullmatch(raw) else decode(raw)
         hints[int(level)] = without_labels(hint.strip())
-    return {level: hint for level, hint in hints.items() if hint}
+    return {level: hint for level, hint in hints.items() if hint and hint not in UNFILLED}

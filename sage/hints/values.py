@@ -76,7 +76,7 @@ _FACTOR = re.compile(
     re.VERBOSE,
 )
 _SAID = re.compile(
-    r"""(?:(?<!hat\s)(?<!hat's\s)\b(?:is|are|be|equals?|equal\sto|gives?(?:\sus)?|gets?|got|obtains?|reach(?:es)?|yields?
+    r"""(?:(?<!hat\s)(?<!hat's\s)\b(?:is|are|be|equals?|equal\sto|giv(?:es?|ing)(?:\sus)?|gets?|got|obtains?|reach(?:es)?|yields?
       |becomes?|comes\sto|simplif(?:ies|y)\sto|reduces\sto|evaluates\sto|leaves|as|produces)
     |[=≈:→]|\\approx|\\to)[\s${(\[*_]{0,6}\Z""",
     re.IGNORECASE | re.VERBOSE,
