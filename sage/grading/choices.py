@@ -78,6 +78,7 @@ _NO_ARTICLE = r"(?![\w'’(]|[ \t]+(?!(?:because|since|as|which|given|due)\b)\w)
 _NO_SECOND = r"(?!\W{0,4}(?:[,/&]|or\b|and\b)\W{0,3}[A-J]\b)"
 _STATED = re.compile(
     r"(?i:<answer>|\b(?:answer|option|choice)\"?\s*(?:(?:is|(?:should|must|would)\s+be)\b\s*:?|[:=])"
+    r"|\b(?:respuesta|réponse|antwort|risposta|resposta|ответ)(?:\s\w{1,12})?\s?(?:\b(?:es|est|ist|è|é)\b|:)"
     rf"|(?:答案|选项)\s*(?:是|为|选)?\s*[:：]?|故?选(?:择|项)?\s*[:：]?){_MARKUP}"
     rf"(?i:(?:therefore|thus|clearly|indeed|simply|option|choice|letter)\s+)*{_LETTER}{_NO_ARTICLE}{_NO_SECOND}"
     rf"|(?i:\banswer)[\s*_:#]*\n\s*{_LETTER}(?=[\s.*_$)}}]*(?:\n|\Z)))"

@@ -186,7 +186,9 @@ class _Comparison:
             names = self._mathematical(left.name, right.name)
         verdict = _all((names, self._unordered(left.spans, right.spans, self._spans)))
         if left.name != right.name and any(map(_is_to_solve, (left, right))):
-            return self._mathematical(left.written, right.written)
+            plain = all(not side.name or is_simple(side.name) or _is_to_solve(side) for side in (left, right))
+            same_variable = len(letters(left.name) | letters(right.name)) == 1
+            return plain and same_variable and self._mathematical(left.written, right.written)
         return verdict
 
     def _spans(self, left: Span, right: Span) -> bool | None:

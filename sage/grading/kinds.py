@@ -123,8 +123,11 @@ def parse(text: str, depth: int = 0) -> Kind:
         return Value(text)
     if (match := _MODULUS.fullmatch(text)) and text.count(r"\mod") == 1:
         return Congruence((match[1] or "").strip(), parse(match[2].strip("("), depth + 1), match[3].strip())
-    if (match := _IN_BRACKETS_BEHIND.fullmatch(text)) and (limited := _over(match[1].strip(), match[2], depth)):
-        return limited
+    if match := _IN_BRACKETS_BEHIND.fullmatch(text):
+        if limited := _over(match[1].strip(), match[2], depth):
+            return limited
+        if any(sign in match[2] for sign in INEQUALITIES) and _bounds_a_letter_of(match[1], match[2], depth):
+            return Limited(parse(match[1].strip(), depth + 1), parse(match[2], depth + 1), True)
     pieces, connectors = cut(text, LISTING)
     pieces = [piece for piece in pieces if piece]
     if len(pieces) < 2:
@@ -145,6 +148,11 @@ def parse(text: str, depth: int = 0) -> Kind:
     if '"or"' in connectors and all(isinstance(item, Text) or _is_letter(item) for item in items):
         items.append(Text(("or",)))  # who is not decided on; p or q says less than p and q
     return Listing(_flat(items, text), ordered=False)
+
+
+def _bounds_a_letter_of(rest: str, condition: str, depth: int) -> bool:
+    region = parse(condition, depth + 1)
+    return isinstance(region, Region) and region.name in letters_as_written(rest)
 
 
 def _is_letter(item: Kind) -> bool:
@@ -275,7 +283,7 @@ def _bracketed(text: str, found: tuple[str, str, str] | None, depth: int) -> Kin
             rule = parse(sides[1], depth + 1)
             name = re.split(r"\\in", sides[0])[0].strip()
             if isinstance(rule, (Region, Congruence)) and rule.name == name:
-                return replace(rule, name="")
+                return replace(rule, name="") if isinstance(rule, Region) else rule
             return Value(text)
         if not inside:
             return Value(r"\emptyset")

@@ -21,7 +21,7 @@ _BARE = [
 ]
 """Arguments without braces, as in \\frac\\pi2 and \\sqrt[3]4."""
 _NEEDLESS_ZEROS = re.compile(r"(?<![\d.])(\d+)\.0+(?!\d)")
-_NEEDLESS_ONE = re.compile(r"(?<![\d.A-Za-z])1(?=[A-Za-z](?![A-Za-z]))")
+_NEEDLESS_ONE = re.compile(r"(?<![\d.A-Za-z_^])1(?=[A-Za-z](?![A-Za-z]))")
 
 
 def _prepared(expression: str) -> str:
@@ -121,14 +121,16 @@ def _is_inequality(parsed: list[Any]) -> bool:
 
 def _solved(left: list[Any], right: list[Any]) -> list[Any]:
     """The sets of real numbers that inequalities in the same variable allow, or that are given; empty for others."""
-    from sympy import Set
+    from sympy import Float, Rational, Set
 
     symbols = {symbol for each in (left, right) if _is_inequality(each) for symbol in each[0].free_symbols}
-    ranges = all(each and (isinstance(each[0], Set) or _is_inequality(each)) for each in (left, right))
-    if len(symbols) != 1 or not ranges:
+    if len(symbols) != 1 or not all(
+        each and (isinstance(each[0], Set) or _is_inequality(each)) for each in (left, right)
+    ):
         return []
+    exact = (each[0].xreplace({x: Rational(str(x)) for x in each[0].atoms(Float)}) for each in (left, right))
     try:
-        return [each[0].as_set() if _is_inequality(each) else each[0] for each in (left, right)]
+        return [item if isinstance(item, Set) else item.as_set() for item in exact]
     except NotImplementedError:
         return []
 

@@ -167,7 +167,7 @@ _SYSTEM = re.compile(
 _COMMAND = re.compile(r"\\(?:(not\s?=)|([A-Za-z]+)\*?(?: (?=\s*\{))?|([,;:> ~])|([!()\[\]])|([&#_%])|\\)")
 _TOKEN = re.compile(r"\\([A-Za-z]+)(?:\s*(?:\[[^\[\]{}]*\]\s*)?(\{))?|\\.|[{}]|[^\\{}]+", re.DOTALL)
 _DEGREE = re.compile(
-    r"\^\s?(?:\{\s?\\(?:circ|degree)\s?\}|\\(?:circ|degree)(?![A-Za-z]))\s?|(?<=\d)\^\s?(?:\{\s?o\s?\}|o(?![A-Za-z]))"
+    r"\^\s?(?:\{\s?\\(?:circ|degree)\s?\}|\\(?:circ|degree)(?![A-Za-z]))\s?|(?<=\d)\^\s?(?:\{\s?o\s?\}|o(?![A-Za-z]))|(?<=\d)度"
 )
 _SUBSCRIPT = re.compile(r'_\{?((?:"[^"]*" ?)+)\}?')
 _BASE = re.compile(r'_\{(?:"in" ?)?"base" ?(\d+)\}')
@@ -200,7 +200,10 @@ _ABBREVIATED = re.compile(r"\b((?i:sq|cu|ft|in|yd|mi|lb|oz|hr|min|sec|approx|mr|
 _CHOOSE = [
     (re.compile(r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
     (re.compile(r"(?:\{\})?[_^]\{?(\d+)\}?\s?C_\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
-    (re.compile(r"(?<![A-Za-z\\])C_(?:\{([^{}]+)\}|(\w))\^(?:\{([^{}]+)\}|(\w))"), r"\\binom{\1\2}{\3\4}"),
+    (
+        re.compile(r"(?<![A-Za-z\\])C_(?:\{([a-z\d+-]+)\}|([a-z\d]))\^(?:\{([a-z\d+-]+)\}|([a-z\d]))"),
+        r"\\binom{\1\2}{\3\4}",
+    ),
 ]
 _TIMES = re.compile(r"(?<=\d) ?x ?(?=10\^)")
 _NATURAL = re.compile(r"\\log_\{?e\}?(?![a-z])")
@@ -243,8 +246,11 @@ def canonical(text: str) -> str:
     text = _TIMES.sub(r"\\times ", text)
     for choose, binomial in _CHOOSE:
         text = choose.sub(binomial, text)
-    text = _NATURAL.sub(r"\\ln ", text.replace("{:}", ":"))
-    text = re.sub(r"\\mathbb ([A-Z])|(?<=\\in) ?([ZNRQ])(?![A-Za-z])", r"\\mathbb{\1\2}", text)
+    text = re.sub(
+        r"\\mathbb ([A-Z])|(?<=\\in) ?([ZNRQ])(?![A-Za-z])",
+        r"\\mathbb{\1\2}",
+        _NATURAL.sub(r"\\ln ", text.replace("{:}", ":")),
+    )
     text = re.sub(r"(?<=\d)(?:\{,\}|,\s?\\!\s?|')(?=\d{3}(?!\d))", ",", text)
     text = re.sub(r"(?<=\d)\{,\}(?=\d)", ".", re.sub(r"(?<=[\d,]) ?\.{3,}", r"\\ldots ", text))
     text = _lines(_WITHOUT_EFFECT.sub("", text))

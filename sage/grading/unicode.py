@@ -22,8 +22,7 @@ _COMMANDS = {
     "∖": "setminus", "∠": "angle", "△": "triangle", "∥": "parallel", "⊥": "perp", "∼": "sim", "→": "to",
     "⇒": "Rightarrow", "⌊": "lfloor", "⌋": "rfloor", "⌈": "lceil", "⌉": "rceil", "⟨": "langle", "⟩": "rangle",
     "∧": "wedge", "∨": "vee", "¬": "neg", "…": "ldots", "⋯": "cdots", "∑": "sum", "∏": "prod", "∫": "int",
-    "∂": "partial", "∇": "nabla", "°": "degree", "º": "degree", "˚": "degree",
-    "度": "degree", "√": "sqrt", "∛": "sqrt[3]",
+    "∂": "partial", "∇": "nabla", "°": "degree", "º": "degree", "˚": "degree", "√": "sqrt", "∛": "sqrt[3]",
     "∜": "sqrt[4]", "€": "euro", "£": "pounds", "¥": "yen", "¢": "cents", "₹": "rupees",
 }  # fmt: skip
 _PLAIN = {

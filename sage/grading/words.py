@@ -325,8 +325,8 @@ _IDLE = frozenset(
     map(
         singular,
         _words(
-            "it is be they are on this number solution triangle function series sequence integral limit graph "
-            "system win"
+            "it is be they are on this number solution triangle function series sequence integral limit graph system "
+            "win"
         ),
     )
 )

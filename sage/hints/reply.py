@@ -16,9 +16,7 @@ _THOUGHTS_END = re.compile(rf"</\|?{_THOUGHTS}\|?>|\[/think\]|◁/think▷", re.
 _THOUGHTS_LINE = re.compile(rf"^[ \t]{{0,3}}<{_THOUGHTS}>", re.IGNORECASE | re.MULTILINE)
 _MAX_ENDS = 8
 _CHANNEL = re.compile(
-    r"<\|channel\|>\s{0,9}(\w{1,20})(?:[^<\n]|<\|constrain\|>){0,40}<\|message\|>"
-    r"|\Aanalysis.*assistantfinal",
-    re.DOTALL,
+    r"<\|channel\|>\s{0,9}(\w{1,20})(?:[^<\n]|<\|constrain\|>){0,40}<\|message\|>|\Aanalysis.*assistantfinal", re.DOTALL
 )
 _STOP = re.compile(
     r"<[|｜](?:im_end|eot_id|eom_id|end|return|endoftext|end_of_text|end▁of▁sentence|user|tool_call)[|｜]>"
@@ -93,7 +91,7 @@ def own_turn(text: str) -> str:
 
 
 def with_braces(text: str) -> str:
-    r"""The text with plain braces around an object written in those of LaTeX, ``\{"a": "b"\}``, or full-width."""
+    r"""The text with plain braces around an object that has those of LaTeX, ``\{"a": "b"\}``, or full-width ones."""
     opening, end = _OTHER_BRACE.match(text), max(text.rfind(r"\}"), text.rfind("\uff5d"))
     if not opening or end < opening.end():
         return text

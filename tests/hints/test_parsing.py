@@ -36,6 +36,10 @@ COMMANDS = NAMES.split()
         r'{"level_1": "\frac", "level_2": "a\nThen \theta", "lev',
         r'{"level_1": "\frac", "level_2": "a\nThen \theta"',
         r'A set {x: x > 0}. {level_1: "\frac", level_2: "a\nThen \theta"}',
+        r'\[ \{ "level_1": "\frac", "level_2": "a\nThen \theta" \} \]',
+        r'\{"level_1": "\frac", "level_2": "a\nThen \theta"\}',
+        r'｛"level_1"："\frac"，"level_2"："a\nThen \theta"｝',
+        r'<|channel|>final <|constrain|>json<|message|>{"level_1": "\frac", "level_2": "a\nThen \theta"}',
     ],
 )
 def test_sloppy_objects_give_the_same_hints(written: str) -> None:
@@ -59,11 +63,22 @@ def test_inner_quotes_stay() -> None:
         2: "b",
     }
     assert parse_hints(r'{"level_1": "say \"hi\""}', LEVELS) == {1: 'say "hi"'}
+    assert parse_hints(r'{"level_1": "in \{"a", "b"\} it", "level_2": "b"}', [1]) == {1: r'in \{"a", "b"\} it'}
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "no object", "{", '{"level_1": "cut', '{"level_1": ""}', '{"level_1": 3}', '<think>{"level_1": "a"}', "{}"],
+    [
+        "",
+        "no object",
+        "{",
+        '{"level_1": "...", "level_2": "..."}',
+        '{"level_1": "cut',
+        '{"level_1": ""}',
+        '{"level_1": 3}',
+        '<think>{"level_1": "a"}',
+        "{}",
+    ],
 )
 def test_nothing_usable_is_an_empty_dict(text: str) -> None:
     assert parse_hints(text, LEVELS) == {}
@@ -223,6 +238,10 @@ def test_a_usual_hint_takes_well_under_a_millisecond() -> None:
         ("Here is the level 2 hint:\n\ntry it", "try it"),
         ("Here's a hint: try it", "try it"),
         ("Level 3: try it", "try it"),
+        ("[Hint] try it", "try it"),
+        ("【提示】 try it", "try it"),
+        ("[1, 2] is the interval", "[1, 2] is the interval"),
+        (r'\{"hint": "try it"\}', "try it"),
         ("```text\ntry it\n```", "try it"),
         ("Hint:\n```\ntry it\n```", "try it"),
         ('"try it"', "try it"),
