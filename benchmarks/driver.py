@@ -163,7 +163,6 @@ def main() -> None:
         cells = "   ".join(f"{k} {v:.2f}" for k, v in row.items()) if isinstance(row, dict) else row
         print(f"{name:45} {cells}")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         write_text(args.json, json.dumps(result, indent=1) + "\n")
 
 

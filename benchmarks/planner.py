@@ -23,8 +23,11 @@ from typing import Any
 from sage.method.state import HISTORY_FILE
 from sage.planning.hours import GPUS, Gpu, Habits, Hours, estimate_hours
 from sage.report.history import read_history
-from sage.support.arguments import at_least
+from sage.report.tables.collect import read_metrics
+from sage.support.arguments import at_least, output_file
+from sage.support.files import write_text
 from sage.toy.embedded.build_data import TEST, TRAIN, build
+from sage.toy.embedded.comparison import markdown
 from sage.toy.embedded.series import shell
 
 RECORDED = Path("benchmarks/results/h100.json")
@@ -55,10 +58,9 @@ def this_core() -> Gpu:
     return Gpu(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10**9, operations / 1e12, read / 2 / 1e12)
 
 
-def measured_seconds(metrics: Path) -> dict[str, float]:
-    """Mean seconds of each phase in the steps after the first, by its planned name."""
-    logged = [json.loads(line)["data"] for line in metrics.read_text(encoding="utf-8").splitlines()]
-    steps = [data for data in logged if "timing_s/update_actor" in data][1:]
+def measured_seconds(run: Path) -> dict[str, float]:
+    """Mean seconds of each phase in a run's steps after the first, by its planned name."""
+    steps = [data for data in read_metrics(run).values() if "timing_s/update_actor" in data][1:]
     return {name: fmean(data[f"timing_s/{phase}"] for data in steps) for name, phase in PHASES.items()}
 
 
@@ -79,13 +81,9 @@ def plan(overrides: list[str], gpu: Gpu, habits: Habits) -> dict[str, list[float
 
     config = compose_run("tiny_cpu", overrides)
     sage, report = check_run(config)
-    shape, schedule = (
-        load_shape(config.actor_rollout_ref.model.path),
-        sage.make_schedule(config.actor_rollout_ref.rollout.n),
-    )
-    return planned_seconds(
-        estimate_hours(shape, gpu, workload(config, sage, shape, report, gpu), schedule, sage.max_level, habits)
-    )
+    shape = load_shape(config.actor_rollout_ref.model.path)
+    work, schedule = workload(config, sage, shape, report, gpu), sage.make_schedule(config.actor_rollout_ref.rollout.n)
+    return planned_seconds(estimate_hours(shape, gpu, work, schedule, sage.max_level, habits))
 
 
 def embedded(folder: Path, steps: int) -> list[str]:
@@ -94,7 +92,7 @@ def embedded(folder: Path, steps: int) -> list[str]:
     os.environ["TINY_DATA"] = str(folder / "data")
     overrides = [f"trainer.default_local_dir={folder}/sage", f"trainer.total_training_steps={steps}"]
     overrides += ["trainer.val_before_train=false", "trainer.test_freq=-1"]
-    (folder / "sage").mkdir()
+    (folder / "sage").mkdir(parents=True, exist_ok=True)
     command = ["python", "scripts/watch_run.py", "--steps", str(steps), "--log", str(folder / "train.log"), "--"]
     command += ["python", "-m", "recipe.sage.main_sage", "--config-name", "tiny_cpu", *overrides]
     shell(command, limit=1800, VERL_FILE_LOGGER_PATH=str(folder / "sage/metrics.jsonl"))
@@ -108,6 +106,12 @@ def smollm2(folder: Path, steps: int) -> list[str]:
     return ["+world=smollm2", f"trainer.total_training_steps={steps}"]
 
 
+def compared(run: Path, overrides: list[str], core: Gpu) -> dict[str, Any]:
+    """Planned and measured seconds of a run on this core, whose responses and failing groups the planner knows."""
+    habits = Habits.measured((entry.visit for entry in read_history(run / HISTORY_FILE)), run.name)
+    return {"planned": plan(overrides, core, habits), "measured": measured_seconds(run)}
+
+
 def recorded(overrides: list[str]) -> dict[str, Any]:
     """The runs on record from an H100, twelve at once, of rows that do what SAGE does; failing groups are assumed."""
     runs = json.loads(RECORDED.read_text(encoding="utf-8"))["runs"]
@@ -118,37 +122,34 @@ def recorded(overrides: list[str]) -> dict[str, Any]:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """Planned and measured seconds of a step by run and phase, in Markdown."""
-    lines = ["| run | phase | planned, s | measured, s |", "|---|---|---|---|"]
-    for run, row in rows.items():
-        for phase, (low, high) in row["planned"].items():
-            planned = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-            lines.append(f"| {run} | {phase} | {planned} | {row['measured'][phase]:.3g} |")
-    return "\n".join(lines)
+    cells = [
+        [run, phase, f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}", f"{row['measured'][phase]:.3g}"]
+        for run, row in rows.items()
+        for phase, (low, high) in row["planned"].items()
+    ]
+    return markdown(["run", "phase", "planned, s", "measured, s"], cells)
 
 
 def main() -> None:
     """Make the runs, print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the table")
-    parser.add_argument(
-        "--steps", type=at_least(2), nargs=2, default=(8, 3), help="of the embedded world and of SmolLM2"
-    )
+    parser.add_argument("--json", type=output_file, help="file for the table")
+    parser.add_argument("--steps", type=at_least(2), nargs=2, default=(8, 3), help="of opchain and of SmolLM2")
     args = parser.parse_args()
-    core, rows = this_core(), {}
+    core = this_core()
     print(f"one core: {core.teraflops * 1000:.1f} GFLOPS, {core.terabytes_second * 2000:.1f} GB/s", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for (name, make), steps in zip({"opchain": embedded, "SmolLM2-135M": smollm2}.items(), args.steps, strict=True):
-            own = Path(folder, name)
-            own.mkdir()
-            overrides, run = make(own, steps), own / "sage"
-            habits = Habits.measured((entry.visit for entry in read_history(run / HISTORY_FILE)), name)
-            planned = plan(overrides, core, habits)
-            rows[f"{name}, one core"] = {"planned": planned, "measured": measured_seconds(run / "metrics.jsonl")}
-            if make is embedded:
-                rows["opchain, H100 shared by 12 runs"] = recorded(overrides)
+        tiny, small = Path(folder, "opchain"), Path(folder, "smollm2")
+        overrides = embedded(tiny, args.steps[0])
+        rows = {
+            "opchain, one core": compared(tiny / "sage", overrides, core),
+            "opchain, H100 shared by 12 runs": recorded(overrides),
+        }
+        overrides = smollm2(small, args.steps[1])
+        rows["SmolLM2-135M, one core"] = compared(small / "sage", overrides, core)
     print(table(rows))
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_text(args.json, json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

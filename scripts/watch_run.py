@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from itertools import islice
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def describe(step: int, steps: int | None, data: dict[str, float], seconds: floa
     return "  ".join(parts)
 
 
-class View:
+class View(ABC):
     """Shows what there is until a metrics file cannot be read: that is said, and ends the view alone."""
 
     good = True
@@ -54,15 +55,16 @@ class View:
             if self.good:
                 self.show_new()
         except (ValueError, OSError) as error:
-            self.good = False
             self.close()
             print(f"{error}\nNothing more is shown.", file=sys.stderr, flush=True)
 
+    @abstractmethod
     def show_new(self) -> None:
-        raise NotImplementedError
+        """Show what is new in the metrics files."""
 
     def close(self) -> None:
-        """Give the terminal back; twice is no harm."""
+        """Show nothing more; twice is no harm."""
+        self.good = False
 
 
 class Progress(View):
@@ -116,6 +118,8 @@ class Screen(View):
             self.live.update(view(self.folder.name, read_metrics(self.folder), self.steps), refresh=True)
 
     def close(self) -> None:
+        """Give the terminal back too."""
+        super().close()
         self.live.stop()
 
 

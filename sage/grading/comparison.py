@@ -181,15 +181,14 @@ class _Comparison:
         left, right = _region(left), _region(right)
         if not isinstance(left, Region) or not isinstance(right, Region):
             return False
-        names: bool | None = not left.name or not right.name or left.name == right.name
-        if not names and not (is_simple(left.name) and is_simple(right.name)):
-            names = self._mathematical(left.name, right.name)
-        verdict = _all((names, self._unordered(left.spans, right.spans, self._spans)))
         if left.name != right.name and any(map(_is_to_solve, (left, right))):
             plain = all(not side.name or is_simple(side.name) or _is_to_solve(side) for side in (left, right))
             same_variable = len(letters(left.name) | letters(right.name)) == 1
             return plain and same_variable and self._mathematical(left.written, right.written)
-        return verdict
+        names: bool | None = not left.name or not right.name or left.name == right.name
+        if not names and not (is_simple(left.name) and is_simple(right.name)):
+            names = self._mathematical(left.name, right.name)
+        return _all((names, self._unordered(left.spans, right.spans, self._spans)))
 
     def _spans(self, left: Span, right: Span) -> bool | None:
         if (left.has_low, left.has_high) != (right.has_low, right.has_high):

@@ -24,7 +24,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Halves of characters are escaped, as JSON does."""
+    """Write a file as a whole or not at all; halves of characters are escaped, as JSON does."""
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 

@@ -47,20 +47,24 @@ def differing_boxes(text: str) -> str | None:
     return None
 
 
+def _parts(text: str) -> tuple[str, str] | None:
+    """What stands before ``####`` and behind it, where that is the end of the last line (GSM8K)."""
+    before, mark, after = text.rstrip().rpartition("####")
+    return (before, after.strip()) if mark and after.strip() and "\n" not in after else None
+
+
 def answer_of(solution: str) -> str | None:
     r"""The last ``\boxed{}`` of a solution, or else what follows ``####`` in its last line (GSM8K)."""
-    boxed = _boxes(solution)
-    if boxed:
+    if boxed := _boxes(solution):
         return boxed[-1]
-    _, mark, after = solution.rstrip().rpartition("####")
-    return after.strip() or None if mark and "\n" not in after else None
+    parts = _parts(solution)
+    return parts and parts[1]
 
 
 def is_solution(answer: str) -> bool:
     """Whether the cell of an answer holds a whole solution that ends in its answer, as in GSM8K's own files."""
-    before, mark, after = answer.rstrip().rpartition("####")
-    if mark and after.strip() and "\n" not in after:
-        return bool(before.strip())
+    if parts := _parts(answer):
+        return bool(parts[0].strip())
     return bool(_boxes(answer)) and why_no_mathematics(answer) is not None
 
 
@@ -71,7 +75,6 @@ def boxed_response(solution: str, answer: str) -> str | None:
     """
     if last_boxed(solution) is not None:
         return None
-    before, mark, after = solution.rstrip().rpartition("####")
-    if mark and after.strip() and "\n" not in after:
-        solution = re.sub(r"<<[^<>]*>>", "", before)
+    if parts := _parts(solution):
+        solution = re.sub(r"<<[^<>]*>>", "", parts[0])
     return f"{solution.rstrip()}\n\nThe final answer is \\boxed{{{answer}}}."
