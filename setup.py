@@ -1,4 +1,4 @@
-"""Packaging of the project: the method (`sage`) and its verl adapter (`recipe.sage`)."""
+"""Packaging of the project: the method (`sage`), its verl adapter (`recipe.sage`) and the benchmarks."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ setup(
     python_requires=">=3.10",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    packages=find_namespace_packages(include=["sage", "sage.*", "recipe", "recipe.*"]),
+    packages=["benchmarks", *find_namespace_packages(include=["sage", "sage.*", "recipe", "recipe.*"])],
     package_data={"": ["*.yaml", "*.html", "*.css", "*.js"]},
     # Empty on purpose: a CPU and a GPU machine need different builds of torch and vLLM, which one list cannot express.
     # The files in requirements/ install everything, scripts/check_env.py says whether they did.

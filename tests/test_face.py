@@ -68,7 +68,8 @@ for script in scripts:
 def helps() -> dict[str, tuple[str, int]]:
     asked = json.dumps([HEAVY, *map(str, PYTHON)])
     command = [sys.executable, "-c", HELPS, asked]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=100, check=True)
     assert not run.stderr, run.stderr
     answers = map(json.loads, run.stdout.splitlines())
     return {script: (text, status) for script, text, status in answers}
