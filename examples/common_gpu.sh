@@ -86,6 +86,7 @@ launch() {
   [[ ! $gpu || $gpu =~ ^(auto|[1-9][0-9]{0,4}g?)$ ]] || refuse "gpu=$gpu must be the memory of a GPU in GB, such as gpu=24g, or auto"
   [[ ! $length || $length == 16k || $length == 32k ]] || refuse "length=$length must be 16k or 32k"
   [[ ! $length || $method != sft ]] || refuse "length=$length takes any method but sft, for which data.max_length is set"
+  [[ ! $gpu || $gpu == auto || $method != sft ]] || refuse "gpu=$gpu takes any method but sft, for which data.max_token_len_per_gpu is set"
   [[ ! $study || $study == hard-prompts ]] || refuse "study=$study must be hard-prompts"
   [[ ! $study || ${HARD_PROMPTS+set} ]] || refuse "study=$study has settings in run_qwen3-4b.sh only"
   [[ ! $study || $method != sft ]] || refuse "study=$study takes any method but sft"

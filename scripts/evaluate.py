@@ -168,7 +168,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--limit", type=at_least(1), help="only the first so many problems of each benchmark")
     parser.add_argument("--system", default=SYSTEM_PROMPT, help="system prompt; empty for none (default: training's)")
     add_template_options(parser)
-    parser.add_argument("--verifier", default="math", help="math, exact, or package.module:name")
+    parser.add_argument("--verifier", default="math", help="math, exact, package.module:name or path/to/file.py:name")
     parser.add_argument("--no-responses", action="store_true", help="store answers and verdicts only")
     parser.add_argument("--replicas", type=at_least(1),
                         help="engines side by side (default: what the visible GPUs allow)")  # fmt: skip

@@ -339,7 +339,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME[=FILE]",
         help="which ones, or files of your own, as in evaluate.py --benchmarks; default: all of the folder",
     )
-    benchmarks.add_argument("--verifier", default="math", help="math, exact, or package.module:name")
+    benchmarks.add_argument(
+        "--verifier", default="math", help="math, exact, package.module:name or path/to/file.py:name"
+    )
     add_prompt(benchmarks)
     benchmarks.set_defaults(run=run_benchmarks)
 

@@ -206,7 +206,7 @@ def main() -> int:
         help="further requests for a prompt and draw, when a hint cannot be used",
     )
     parser.add_argument("--leak", choices=["refuse", "redact"], default="refuse")
-    parser.add_argument("--verifier", default="math", help="math, exact, or package.module:name")
+    parser.add_argument("--verifier", default="math", help="math, exact, package.module:name or path/to/file.py:name")
     parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--concurrency", type=at_least(1), default=256, help="prompts in flight")
     parser.add_argument("--engine", type=engine_option, action="append", default=[], metavar="KEY=VALUE",

@@ -209,6 +209,7 @@ def test_a_resumed_run_keeps_the_metrics_so_far(data, tmp_path):
         ("run_qwen3-4b.sh", ("length=64k",), {}, "length=64k must be 16k or 32k"),
         ("run_qwen3-4b.sh", ("length=16k", "method=sft"), {}, "any method but sft"),
         ("run_qwen3-4b.sh", ("study=hard-prompts", "method=sft"), {}, "any method but sft"),
+        ("run_qwen3-4b.sh", ("gpu=24g", "method=sft"), {}, "gpu=24g takes any method but sft"),
         ("run_qwen3-4b.sh", (), {"N_GPUS": "abc"}, "N_GPUS=abc must be a whole number"),
         ("run_qwen3-4b.sh", (), {"NNODES": "0"}, "NNODES=0 must be a whole number"),
         ("run_qwen3-4b.sh", (), {"N_GPUS": "9" * 20}, "N_GPUS=9+ must be a whole number .* at most 6 digits"),
