@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sage.method.records import Group, Visit
@@ -105,15 +105,3 @@ class Calibration:
             level_variance * (1 - gain_level * (1 - left)),
         )
         self.prompts[prompt_id] = (mean + gain * (mode - prior), variance * (1 - gain * (1 - left)), step)
-
-    def to_dict(self) -> dict[str, object]:
-        """The shared part, as JSON values."""
-        return {"levels": [list(level) for level in self.levels], "step": self.step}
-
-    def restore(self, shared: Mapping[str, object], prompts: Mapping[str, tuple[float, float, int]]) -> None:
-        """Inverse of `to_dict` and `prompts`."""
-        levels, step = shared["levels"], shared["step"]
-        assert isinstance(levels, list) and isinstance(step, int)
-        self.levels = [(mean, variance) for mean, variance in levels]
-        self.step = step
-        self.prompts = dict(prompts)

@@ -25,6 +25,12 @@ def _spend(visits: Collection[Visit], unit: str) -> dict[str, float]:
     return {f"sage/{unit}/{name}": float(value) for name, value in spent.items()}
 
 
+def step_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_level: int, step: int) -> dict[str, float]:
+    """All that is logged of the visits of a step."""
+    found = visit_metrics(visits, skips, max_level) | cost_metrics(visits) | policy_metrics(visits)
+    return found | reliance_metrics(visits) | staleness_metrics(visits, step)
+
+
 def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_level: int) -> dict[str, float]:
     """Metrics of the visits of one step.
 
@@ -73,7 +79,6 @@ def visit_metrics(visits: Collection[Visit], skips: Sequence[SkipReason], max_le
     }
 
 
-BEYOND = ("tokens", "seconds", "share")
 SPENT = ("sage/tokens/", "sage/beyond_grpo/", "timing_s/step")
 """Beginnings of the metrics that `cost_line` sums up."""
 
@@ -92,8 +97,8 @@ def cost_metrics(visits: Collection[Visit]) -> dict[str, float]:
     spent = sum(group.tokens for v in visits for group in v.groups) + hints + sum(v.abandoned_tokens for v in visits)
     tokens = spent - sum(group.tokens for group in plain)
     seconds = max(0.0, longest - max((group.seconds for group in plain), default=longest))
-    values = (float(tokens), seconds, seconds / longest if longest else 0.0) if plain else (0.0, 0.0, 0.0)
-    return {f"sage/beyond_grpo/{name}": value for name, value in zip(BEYOND, values, strict=True)}
+    values = {"tokens": float(tokens), "seconds": seconds, "share": seconds / longest if longest else 0.0}
+    return {f"sage/beyond_grpo/{name}": value if plain else 0.0 for name, value in values.items()}
 
 
 def cost_line(steps: Collection[Mapping[str, float]]) -> str:

@@ -54,7 +54,6 @@ class HintFailure(_Name):
 PERMANENT_FAILURES = frozenset({HintFailure.NO_SOLUTION, HintFailure.SOLUTION_TOO_LONG, HintFailure.ENDPOINT})
 """Failures that no level and no retry can mend within a visit."""
 
-
 LONGEST_ANSWER = 2000
 """Characters that are kept of an answer that gave no hint."""
 
@@ -369,8 +368,3 @@ class PromptState:
     def ever_solved(self) -> bool:
         """Whether any rollout was ever correct, with a hint or without (Table 2)."""
         return any(self.successes)
-
-    @property
-    def ever_solved_plain(self) -> bool:
-        """Whether any rollout without a hint was ever correct."""
-        return self.successes[0] > 0

@@ -193,14 +193,10 @@ class SageCalibrated(Schedule):
 
 
 @dataclass(frozen=True)
-class Luffy(Schedule):
+class Luffy(Grpo):
     """LUFFY (arXiv 2504.14945): the reference solution takes the place of one rollout of the group; never a hint."""
 
-    uses_hints: ClassVar[bool] = False
     references: ClassVar[int] = 1
-
-    def plan(self, state: PromptState | None, outlook: Outlook) -> Plan:
-        return (0,)
 
 
 @dataclass(frozen=True)

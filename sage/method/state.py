@@ -67,7 +67,7 @@ def latest_note(folder: Path) -> str | None:
 
 @dataclass(frozen=True)
 class _Shared:
-    """`Calibration.to_dict`."""
+    """What a `Calibration` has beside its prompts."""
 
     levels: list[tuple[float, float]]
     step: int
@@ -148,7 +148,7 @@ class StateStore:
 
     def never_solved_plain(self) -> float:
         """Fraction of the visited prompts that no rollout without a hint ever solved."""
-        return sum(not s.ever_solved_plain for s in self.prompts.values()) / max(1, len(self.prompts))
+        return sum(not s.successes[0] for s in self.prompts.values()) / max(1, len(self.prompts))
 
     def save(self, path: str | Path, extra: Mapping[str, object] | None = None) -> None:
         """Write the state atomically; ``extra`` (JSON values) is stored with it."""
@@ -162,7 +162,7 @@ class StateStore:
             terms = [self.calibration.prompts[i] for i in ids]
             for place, (name, kind) in enumerate(CALIBRATION_COLUMNS.items()):
                 table = table.append_column(name, pa.array([term[place] for term in terms], kind))
-            meta["calibration"] = self.calibration.to_dict()
+            meta["calibration"] = {"levels": self.calibration.levels, "step": self.calibration.step}
         table = table.replace_schema_metadata({"sage": json.dumps(meta)})
         with whole(Path(path)) as temporary, open(temporary, "wb") as file:
             pq.write_table(table, file, compression="zstd")
@@ -204,7 +204,8 @@ class StateStore:
             for prompt_id, level, visited, rolled, solved in zip(ids, levels, visits, rollouts, successes, strict=True)
         }
         if self.calibration and meta.calibration:
-            self.calibration.restore(vars(meta.calibration), dict(zip(ids, zip(*terms, strict=True), strict=True)))
+            prompts = dict(zip(ids, zip(*terms, strict=True), strict=True))
+            self.calibration = Calibration(meta.max_level, meta.calibration.levels, meta.calibration.step, prompts)
         self.failures.restore(meta.failures)
         return meta.extra
 

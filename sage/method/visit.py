@@ -210,17 +210,11 @@ class _Levels(Generic[Payload]):
 
 
 async def run_visit(
-    prompt: Prompt,
-    schedule: Schedule,
-    plan: Plan,
-    writer: Writer,
-    roll_out: RollOut[Payload],
-    worth: Worth = WAIT,
+    prompt: Prompt, schedule: Schedule, plan: Plan, writer: Writer, roll_out: RollOut[Payload], worth: Worth = WAIT
 ) -> tuple[Visit, list[Payload]]:
     """Roll out a prompt, with stronger hints as the schedule asks, until a group is to be trained on.
 
     Args:
-        prompt: the prompt.
         schedule: decides after every group and every missing hint, and selects what is trained on.
         plan: levels to try, as the schedule planned before the visit.
         writer: writes this visit's hints.

@@ -139,8 +139,7 @@ def step_tokens(sage: SageConfig, prompts: int, group: int, response_length: int
     """The most that one step can generate, from the longest plan of a prompt that has not been visited before.
 
     Args:
-        sage: the method.
-        prompts: prompts of a step.
+        prompts: of a step.
         group: G.
         response_length: of one rollout, in tokens.
     """
@@ -220,11 +219,8 @@ def estimate_memory(shape: ModelShape, layout: Layout) -> Memory:
     """
     n = shape.parameters
     if layout.megatron:
-        weights, gradients, optimizer = (
-            2 * n // layout.model_parallel,
-            4 * n // layout.model_parallel,
-            12 * n // layout.shards,
-        )
+        weights, gradients = 2 * n // layout.model_parallel, 4 * n // layout.model_parallel
+        optimizer = 12 * n // layout.shards
         gathered, logit_bytes = 0, 4
     else:
         adapter = shape.adapter_parameters(layout.lora_rank)

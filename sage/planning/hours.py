@@ -193,9 +193,9 @@ def estimate_hours(
         gap_free += decode.busy_seconds(again)
         chain += decode.seconds(again) + decode.hint_seconds(reached)
     rate = COMPUTE * gpu.teraflops * 1e12 * work.gpus
-    trained = work.prompts * schedule.group_size
-    tokens = trained * (work.prompt_tokens + habits.response_tokens)
-    forward = 2 * shape.parameters * tokens + _attention(shape, work.prompt_tokens + habits.response_tokens) * trained
+    length = work.prompt_tokens + habits.response_tokens
+    attention = 2 * shape.layers * shape.heads * shape.head_dim * length**2  # causal, of one row over itself
+    forward = work.prompts * schedule.group_size * (2 * shape.parameters * length + attention)
     passes = 3 + work.recomputed - work.lora
     return Hours(
         rollouts=rollouts,
@@ -207,11 +207,6 @@ def estimate_hours(
         steps=work.steps,
         tests=work.tests,
     )
-
-
-def _attention(shape: ModelShape, length: float) -> float:
-    """Operations of one sequence's attention over itself, forward and causal."""
-    return 2 * shape.layers * shape.heads * shape.head_dim * length**2
 
 
 @dataclass(frozen=True)

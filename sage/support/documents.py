@@ -6,9 +6,9 @@ Whatever is wrong with such a file is a ValueError of one sentence: file and lin
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from functools import cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ _MARK = b"\xef\xbb\xbf"
 """What some editors put in front of UTF-8."""
 SHOWN = 60
 """Characters of a value in a message."""
+_adapter = cache(TypeAdapter)
 
 
 class RepeatedKey(ValueError):
@@ -104,29 +105,16 @@ def cut_torn_line(path: Path, begin: bytes) -> None:
     Raises:
         ValueError: what has no line end at the end of the file begins otherwise, so that the file is another one.
     """
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return
     with open(path, "rb+") as file:
-        end = keep = file.seek(0, os.SEEK_END)
-        while keep:
-            start = max(0, keep - (1 << 16))
-            file.seek(start)
-            newline = file.read(keep - start).rfind(b"\n")
-            if newline >= 0:
-                keep = start + newline + 1
-                break
-            keep = start
-        file.seek(keep)
-        head = file.read(len(begin))
-        if not begin.startswith(head):
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as text:
+            end = text.rfind(b"\n") + 1
+            torn = text[end : end + len(begin)]
+        if not begin.startswith(torn):
             raise ValueError(f"{path}: the last line has no end and is none of this program: name another file")
-        if keep < end:
-            file.truncate(keep)
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+        if torn:
+            file.truncate(end)
 
 
 def _why(error: ValidationError) -> str:

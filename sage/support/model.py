@@ -188,16 +188,11 @@ class ChatTemplate:
     def text(self) -> str:
         return self.tokenizer.get_chat_template(self.options.get("chat_template"))
 
-    @property
-    def dated(self) -> bool:
-        """Whether prompts depend on the date."""
-        return CLOCK in self.text
-
     def identity(self) -> dict[str, Any]:
         """What prompts depend on, beside messages and tokenizer."""
         return {
             "template": digest(self.text.encode()),
-            "template_date": self.today.isoformat() if self.dated else None,
+            "template_date": self.today.isoformat() if CLOCK in self.text else None,
             "apply_chat_template_kwargs": dict(self.options),
         }
 

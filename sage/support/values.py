@@ -81,8 +81,7 @@ def faults(error: ValidationError, model: type[BaseModel], prefix: str, advice: 
     """One sentence for each field at fault.
 
     Args:
-        error: what ``model`` raised.
-        model: knows what each field may be.
+        model: what raised it; knows what each field may be.
         prefix: what stands before a field's name, such as ``sage.``.
         advice: where a missing value is found.
     """
