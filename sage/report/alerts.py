@@ -110,11 +110,7 @@ def find_alerts(steps: Steps) -> dict[str, str]:
 
 
 def all_alerts(steps: Mapping[int, Mapping[str, float]]) -> list[tuple[int, int, str]]:
-    """Every alert of a run: the first and the last step in which it held, and its last text, in order of the first.
-
-    Args:
-        steps: logged metrics by step.
-    """
+    """Every alert of a run, from its metrics by step: first and last step in which it held, and its last text."""
     numbers = sorted(steps)
     found: dict[str, tuple[int, int, str]] = {}
     for place, number in enumerate(numbers, start=1):

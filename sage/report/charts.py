@@ -8,17 +8,7 @@ from functools import partial
 from sage.method.gate import expected_centered_energy, gate_probability
 from sage.report.history import Entry
 from sage.report.measured import NEW, measure
-from sage.report.svg import (
-    Series,
-    curve_chart,
-    grid,
-    legend,
-    line_chart,
-    missing,
-    number,
-    percent,
-    stack_chart,
-)
+from sage.report.svg import Series, curve_chart, grid, legend, line_chart, missing, number, percent, stack_chart
 from sage.report.tables.cells import label
 from sage.report.tables.collect import Curve, Run
 from sage.report.tables.figures import LEVELS, over_seeds, plain, running_mean, smooth
@@ -154,12 +144,12 @@ def of_run(run: Run) -> str:
     reliance = {f"level_{k}": level_color(k) for k in levels if f"sage/reliance/level_{k}" in curves}
     return grid(
         [
-            stack_chart("Prompts of a batch with a hint, by level (Fig. 6)", steps, layers(by_level)),
-            stack_chart("Tokens of a step, by kind", steps, layers({f"sage/tokens/{k}": v for k, v in TOKENS.items()})),
-            stack_chart("Seconds, summed over prompts, by kind", steps, layers(
+            stack_chart("Prompts of a batch with a hint, by level (Fig. 6)", layers(by_level)),
+            stack_chart("Tokens of a step, by kind", layers({f"sage/tokens/{k}": v for k, v in TOKENS.items()})),
+            stack_chart("Seconds, summed over prompts, by kind", layers(
                 {f"sage/seconds/{k}": v for k, v in KINDS.items()})),
-            stack_chart("Wall seconds of a step, by phase", steps, layers(phases)),
-            stack_chart("Hint requests of a step, by outcome", steps, layers(
+            stack_chart("Wall seconds of a step, by phase", layers(phases)),
+            stack_chart("Hint requests of a step, by outcome", layers(
                 {f"sage/hint_requests/{o}": (o.replace("_", " "), c) for o, c in OUTCOMES.items()})),
             lines("Entropy of rows trained on (nats)", "sage/entropy", kinds),
             lines("Length of rows trained on (tokens)", "sage/response_length", kinds),

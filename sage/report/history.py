@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from sage.method.records import Visit
@@ -75,13 +75,12 @@ def history_table(path: str | Path) -> pa.Table:
     Raises:
         ValueError: as `read_history`.
     """
-    columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    rows: list[dict[str, object]] = []
     visits: Counter[str] = Counter()
     for step, uid, visit in read_history(path):
         main = visit.main
         for place, group in enumerate(visit.groups):
             rewards = [r.reward for r in group.rollouts]
-            mean = sum(rewards) / len(rewards)
             row = {
                 "step": step,
                 "uid": uid,
@@ -93,15 +92,14 @@ def history_table(path: str | Path) -> pa.Table:
                 "kept": group is main,
                 "rollouts": sum(not r.reference for r in group.rollouts),
                 "correct": group.successes,
-                "reward_mean": mean,
-                "reward_std": math.sqrt(sum((r - mean) ** 2 for r in rewards) / len(rewards)),
+                "reward_mean": float(np.mean(rewards)),
+                "reward_std": float(np.std(rewards)),
                 "dead": group.dead,
                 "tokens": group.tokens,
                 "seconds": group.seconds,
                 "action": str(visit.decision.action),
                 "reason": str(visit.decision.reason),
             }
-            for name, value in row.items():
-                columns[name].append(value)
+            rows.append(row)
         visits[visit.prompt_id] += 1
-    return pa.table(columns, schema=SCHEMA)
+    return pa.Table.from_pylist(rows, SCHEMA)

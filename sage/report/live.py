@@ -39,11 +39,11 @@ ROWS = {
 """Lines of the view: name of the metric, and how its last value is written."""
 
 
-def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
+def sparkline(values: Sequence[float]) -> str:
     """Course of a metric, from 0 or below to its maximum: means over equal stretches where there are many values."""
     if not values:
         return ""
-    count = min(width, len(values))
+    count = min(WIDTH, len(values))
     edges = [round(i * len(values) / count) for i in range(count + 1)]
     means = [fmean(values[a:b]) for a, b in pairwise(edges)]
     low = min(0.0, *means)
@@ -63,11 +63,11 @@ def headline(name: str, steps: Steps, total: int | None) -> str:
     return "   ".join(parts + ([] if left is None else [f"{left / 60:.1f} min left"]))
 
 
-def levels(data: Mapping[str, float], width: int = WIDTH) -> str:
+def levels(data: Mapping[str, float]) -> str:
     """Prompts of the last batch by level, as a bar of digits."""
     counts = {key.rpartition("_")[2]: int(v) for key, v in data.items() if key.startswith("sage/prompts/level_")}
     total = sum(counts.values()) or 1
-    return "".join(level * round(width * n / total) for level, n in sorted(counts.items()))
+    return "".join(level * round(WIDTH * n / total) for level, n in sorted(counts.items()))
 
 
 def course(steps: Steps, key: str) -> list[float]:

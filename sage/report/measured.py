@@ -56,11 +56,7 @@ def earlier_bin(successes: int, rollouts: int) -> str:
 
 
 def measure(entries: Iterable[Entry]) -> list[Bin]:
-    """The non-empty bins of all levels, by level.
-
-    Args:
-        entries: visits in the order of training.
-    """
+    """The non-empty bins of all levels, by level, of visits in the order of training."""
     sorted_groups: dict[int, dict[str, list[list[bool]]]] = defaultdict(lambda: defaultdict(list))
     past: dict[tuple[str, int], tuple[int, int]] = {}
     for entry in entries:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
 from statistics import fmean
+
+import numpy as np
 
 WIDTH, HEIGHT = 360, 216
 """In units of the drawing; about CSS pixels, since a panel is 300 to 420 wide on every screen."""
@@ -55,22 +57,22 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Round numbers from ``low`` to ``high``, about ``wanted`` of them."""
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers from ``low`` to ``high``, about four of them."""
     if high <= low:
         return [low]
-    raw = (high - low) / wanted
+    raw = (high - low) / 4
     power = 10 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
-    """At most ``most`` points: means over stretches of equal number, ends of intervals included."""
-    if len(points) <= most:
+def thin(points: Sequence[Point]) -> list[Point]:
+    """At most `MOST_POINTS`: means over stretches of equal number, ends of intervals included."""
+    if len(points) <= MOST_POINTS:
         return list(points)
-    edges = [round(i * len(points) / most) for i in range(most + 1)]
+    edges = [round(i * len(points) / MOST_POINTS) for i in range(MOST_POINTS + 1)]
     parts = [points[a:b] for a, b in pairwise(edges)]
     return [(fmean(x), fmean(y), fmean(low), fmean(high)) for x, y, low, high in (zip(*c, strict=True) for c in parts)]
 
@@ -142,7 +144,7 @@ def line_chart(
     Args:
         y_top: upper end of the y axis, by default the highest value. The lower end is 0, or below it the lowest value.
     """
-    drawn = [Series(s.name, s.color, thin(s.points), s.dashed) for s in series if s.points]
+    drawn = [replace(s, points=thin(s.points)) for s in series if s.points]
     if not drawn:
         return missing(title, "not recorded")
     all_points = [p for s in drawn for p in s.points]
@@ -165,33 +167,26 @@ def line_chart(
     return figure(title, "".join(body), words, legend(drawn) if show_legend else "")
 
 
-def stack_chart(title: str, steps: Sequence[float], layers: Sequence[Series]) -> str:
+def stack_chart(title: str, layers: Sequence[Series]) -> str:
     """Layers on top of each other, the first one lowest; layers without any value are left out.
 
     Args:
-        steps: x of all layers.
-        layers: each with one point a step.
+        layers: each with one point a step, the same steps in all.
     """
     there = [s for s in layers if any(p[1] for p in s.points)]
     if not there:
         return missing(title, "none in this run" if layers else "not recorded")
     thinned = [thin(s.points) for s in there]
-    xs = [p[0] for p in thin([(x, 0, 0, 0) for x in steps])]
-    base = [0.0] * len(xs)
-    tops = []
-    for points in thinned:
-        base = [b + p[1] for b, p in zip(base, points, strict=True)]
-        tops.append(base)
+    xs = [p[0] for p in thinned[0]]
+    tops = np.cumsum([[p[1] for p in points] for points in thinned], axis=0)
     axes = Axes((xs[0], xs[-1] if len(xs) > 1 else xs[0] + 1), (0.0, max(tops[-1]) * 1.05))
     body = [_frame(axes, "training step", number, True)]
-    below = [0.0] * len(xs)
-    for s, top in zip(there, tops, strict=True):
-        outline = list(zip(xs, top, strict=True)) + list(zip(reversed(xs), reversed(below), strict=True))
+    for s, below, top in zip(there, [np.zeros(len(xs)), *tops[:-1]], tops, strict=True):
+        outline = [*zip(xs, top, strict=True), *zip(xs[::-1], below[::-1], strict=True)]
         body.append(
             f'<path class="layer" style="fill:{s.color}" d="{axes.path(outline)}Z">'
             f"<title>{escape(s.name)}</title></path>"
         )
-        below = top
     total = [sum(p[1] for p in s.points) for s in there]
     words = "; ".join(f"{s.name} {t / (sum(total) or 1):.0%}" for s, t in zip(there, total, strict=True))
     return figure(title, "".join(body), f"shares of the sum over all steps: {words}", legend(there))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sage.hints.parsing import parse_hints
 from sage.hints.reply import without_labels
 from sage.hints.structure import AnswerFormat, answer_pattern, json_schema, read_exactly
-from sage.toy.embedded.tokenizer import build_tokenizer
+from sage.toy.embedded.build_base import build_tokenizer
 from tests.hints.test_parsing import COMMANDS
 
 LEVELS = (1, 2, 3)

@@ -14,7 +14,7 @@ from recipe.sage.preflight import check_run, read_config
 from recipe.sage.preflight.describe import describe_run
 from sage.hints.parsing import parse_hints
 from sage.method.records import HintFailure
-from sage.toy.embedded.tokenizer import build_tokenizer
+from sage.toy.embedded.build_base import build_tokenizer
 from tests.recipe.launching import tiny
 
 BACKEND = "actor_rollout_ref.rollout.engine_kwargs.vllm.structured_outputs_config.backend"

@@ -10,7 +10,7 @@ from recipe.sage.encoding import encode_reference
 from sage.hints.endpoint import EndpointSource
 from sage.hints.sources import Online, Reply
 from sage.method.records import HintFailure, SkipReason, VisitPlan
-from sage.toy.embedded.tokenizer import build_tokenizer
+from sage.toy.embedded.build_base import build_tokenizer
 from tests.recipe.launching import tiny
 
 VERLS_WORKER = rollout.SageRolloutWorker.__mro__[1]

@@ -12,9 +12,9 @@ import yaml
 
 from recipe.sage.preflight import check_run, read_config
 from recipe.sage.preflight.describe import describe_run, why_not_skip
+from sage.toy.embedded.build_base import build_tokenizer
 from sage.toy.embedded.build_data import build
 from sage.toy.embedded.tasks import KINDS, PROMPTS, TASKS, base_model, load_task, plain_prompt, task_config
-from sage.toy.embedded.tokenizer import build_tokenizer
 from tests.recipe.launching import SAME_SCHEDULE, tiny
 
 ROOT = Path(__file__).parents[2]

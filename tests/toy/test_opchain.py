@@ -6,10 +6,10 @@ import pytest
 
 from sage.data.training import check_training_files
 from sage.grading.verifier import load_verifier
+from sage.toy.embedded.build_base import ASSISTANT, build_tokenizer
 from sage.toy.embedded.build_data import SEEDS, TEST, TRAIN, build, final_test
 from sage.toy.embedded.series import TESTED
 from sage.toy.embedded.tasks import TASKS
-from sage.toy.embedded.tokenizer import ASSISTANT, build_tokenizer
 from sage.toy.opchain import corpus
 from sage.toy.opchain.task import KINDS, OPERATIONS, extract_answer, is_correct, make_problem, make_problems
 from sage.toy.opchain.verifier import Verifier

@@ -121,7 +121,7 @@ def fractions(values: Mapping[str, Any], where: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What eval/ says of the reported checkpoint."""
+    """What eval/ says of the reported checkpoint, as `Run` has it."""
 
     accuracy: Mapping[str, float] = field(default_factory=dict)
     origin: str = ""
@@ -220,16 +220,13 @@ def read_folder(folder: Path, model: str, method: str, seed: int | None) -> Run 
         model,
         method,
         seed,
-        evaluation.accuracy,
-        evaluation.origin,
-        evaluation.unlike_paper,
-        before,
-        curves,
+        **vars(evaluation),
+        before=before,
+        curves=curves,
         never_solved=never_solved[max(never_solved)] if never_solved else None,
         wall_seconds=wall_seconds,
         step_seconds=sum(data["timing_s/step"] for data in training.values()) or None,
         steps=len(training) or None,
-        absent=evaluation.absent,
     )
 
 

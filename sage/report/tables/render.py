@@ -19,10 +19,6 @@ def value_text(cell: Cell, decimals: int) -> tuple[str, str]:
     return f"{cell.estimate.mean:.{decimals}f}", "" if width is None else f"±{width:.{decimals}f}"
 
 
-def row_label(row: Row) -> str:
-    return row.label if row.source == "ours" else "paper"
-
-
 def missing_notes(missing: Mapping[str, Sequence[str]]) -> list[str]:
     """A sentence for each thing that is missing, with the folders that lack it."""
     return [f"{DASH} missing: {', '.join(folders)}: {reason}." for reason, folders in missing.items()]
@@ -47,7 +43,7 @@ def markdown(table: Table) -> str:
             lines += [f"### {block.title}", ""]
         lines += ["| | " + " | ".join(table.head) + " |", "|---|" + "---:|" * len(table.head)]
         for row in block.rows:
-            name = row_label(row) if row.source == "ours" else f"*{row_label(row)}*"
+            name = row.label if row.source == "ours" else "*paper*"
             lines.append("| " + " | ".join([name, *(text(cell, row) for cell in row.cells)]) + " |")
         lines.append("")
     return "\n".join([*lines, *(f"- {note}" for note in all_notes(table))]) + "\n"

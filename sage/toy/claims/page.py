@@ -145,12 +145,6 @@ def results_block(judged: Mapping[str, Judged]) -> str:
     return "\n\n".join(parts())
 
 
-def readme_block(judged: Mapping[str, Judged]) -> str:
-    """What README.md shows: the methods of the figure, by task."""
-    rows = {task: compare({m: found.runs[m] for m in SHOWN if m in found.runs}) for task, found in judged.items()}
-    return brief_table(rows)
-
-
 def with_block(page: str, block: str) -> str:
     """The text with the block between `BEGIN` and `END`.
 
@@ -166,6 +160,7 @@ def with_block(page: str, block: str) -> str:
 def pages() -> dict[Path, str]:
     """The files that are made from the records, with what they should hold."""
     judged = {task: judge(task) for task in TASKS}
-    blocks = {RESULTS / "README.md": results_block(judged), ROOT / "README.md": readme_block(judged)}
+    shown = {task: compare({m: found.runs[m] for m in SHOWN if m in found.runs}) for task, found in judged.items()}
+    blocks = {RESULTS / "README.md": results_block(judged), ROOT / "README.md": brief_table(shown)}
     found = {path: with_block(path.read_text(encoding="utf-8"), block) for path, block in blocks.items()}
     return {**found, ROOT / FIGURE: picture({task: each.runs for task, each in judged.items()})}

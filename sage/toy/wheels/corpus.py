@@ -23,8 +23,6 @@ def noisy_order(
     """An order of moves as the corpus has them.
 
     Args:
-        problem: the problem.
-        rng: source of randomness.
         begin: the moves to go on from.
         length: moves in all; None for all.
         follow: probability of the reference's move at every step where it is still possible.

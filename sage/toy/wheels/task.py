@@ -136,7 +136,6 @@ def make_problem(kind: str, rng: random.Random) -> Problem:
 
     Args:
         kind: ``easy`` (2 to 8 moves, no rule), ``medium`` (5 to 8 moves) or ``hard`` (7 to 10 moves, other rules).
-        rng: source of randomness.
 
     Raises:
         ValueError: for another kind.
