@@ -18,15 +18,14 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 
 from sage.method.methods import METHODS
 from sage.support.arguments import at_least, output_file, positive
 from sage.support.files import write_text
 from sage.toy.embedded import store
 from sage.toy.embedded.comparison import compare, costs_table, scores_table
-from sage.toy.embedded.series import make_missing, name_missing, records
-from sage.toy.embedded.tasks import ROOT, TASKS
+from sage.toy.embedded.series import WORK, make_missing, name_missing, records
+from sage.toy.embedded.tasks import TASKS
 
 
 def main() -> int:
@@ -36,7 +35,6 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2])
     parser.add_argument("--json", type=output_file, help="write the comparison to this file")
-    parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument(
         "--series", default=time.strftime("%Y-%m-%d"), help="name of a series, whose times are comparable"
     )
@@ -45,7 +43,7 @@ def main() -> int:
     failed, rate = False, args.learning_rate
     if args.run:
         wanted = [(args.task, m, s) for s in args.seeds for m in args.methods]
-        failed = make_missing(wanted, args.work, args.series, rate)
+        failed = make_missing(wanted, WORK, args.series, rate)
     try:
         rows = compare(store.load(records(args.task, rate), args.methods))
     except (ValueError, OSError) as error:

@@ -30,12 +30,7 @@ from sage.evaluation.run import Evaluation, Settings, messages
 from sage.evaluation.store import noted_settings
 from sage.grading.verifier import load_verifier
 from sage.support.arguments import at_least, not_negative, part
-from sage.support.engine import (
-    add_template_options,
-    engine_option,
-    of_the_model,
-    template_options,
-)
+from sage.support.engine import add_template_options, engine_option, of_the_model, template_options
 from sage.support.files import why_no_folder, write_json
 from sage.support.model import ChatTemplate, find_model, identify
 

@@ -80,7 +80,8 @@ def source_of(args: argparse.Namespace) -> tuple[Source, adapters.Adapter, list[
         source = Files(files, [*needed, *options] if args.command != "openr1" else needed)
         source.require(required, advice)
         return source, adapt, files
-    return Hub(args.name, args.config, args.split, args.revision, needed), adapt, []
+    config = "default" if args.command == "openr1" else None
+    return Hub(args.name, config, "train", args.revision, needed), adapt, []
 
 
 def token_counter(name: str) -> CountTokens:
@@ -288,13 +289,11 @@ def add_missing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-missing-solution", action="store_true", help="keep these rows; they never get a hint")
 
 
-def add_hub(parser: argparse.ArgumentParser, name: str, config: str | None, revision: str) -> None:
+def add_hub(parser: argparse.ArgumentParser, name: str, revision: str) -> None:
     parser.add_argument(
         "--local", nargs="+", metavar="PATH", help="downloaded Parquet files or their folder, instead of the hub"
     )
     parser.add_argument("--name", default=name, help="data set on the hub")
-    parser.add_argument("--config", default=config)
-    parser.add_argument("--split", default="train")
     parser.add_argument("--revision", default=revision)
 
 
@@ -303,7 +302,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
 
     openr1 = commands.add_parser("openr1", help="OpenR1-Math-220k with the paper's filters")
-    add_hub(openr1, adapters.OPENR1, "default", adapters.OPENR1_REVISION)
+    add_hub(openr1, adapters.OPENR1, adapters.OPENR1_REVISION)
     openr1.add_argument("--tokenizer", help="model whose tokens count")
     openr1.add_argument(
         "--max-trace-tokens", type=at_least(0), default=8192, help="an accepted trace must have fewer; 0: any"
@@ -312,7 +311,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_prepare(openr1, sample=15000)
 
     released = commands.add_parser("sage_train", help="the training set released with the paper")
-    add_hub(released, adapters.SAGE_TRAIN, None, "main")
+    add_hub(released, adapters.SAGE_TRAIN, "main")
     add_missing(released)
     add_prepare(released, sample=None)
 

@@ -19,14 +19,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sage.support.arguments import output_file
 from sage.support.files import write_text
 from sage.toy.claims.claims import wanted_seeds
 from sage.toy.claims.page import Judged, claims_table, gate_file, gate_table, judge, pages
-from sage.toy.embedded.series import make_missing, name_missing, shell
+from sage.toy.embedded.series import WORK, make_missing, name_missing, shell
 from sage.toy.embedded.tasks import ROOT, TASKS
 
 
@@ -59,7 +58,7 @@ def as_json(judged: Judged) -> dict[str, Any]:
     }
 
 
-def make_runs(tasks: Sequence[str], work: Path, series: str) -> bool:
+def make_runs(tasks: Sequence[str], series: str) -> bool:
     """Make what is missing: gates first, then the runs seed by seed; returns whether one failed."""
     wanted, failed = wanted_seeds(), False
     for task in tasks:
@@ -73,7 +72,7 @@ def make_runs(tasks: Sequence[str], work: Path, series: str) -> bool:
                 print(f"== not recorded: {error}", flush=True)
     most = max(map(len, wanted.values()))
     runs = [(t, m, seed) for seed in range(most) for t in tasks for m in wanted if seed in wanted[m]]
-    return make_missing(runs, work, series) or failed
+    return make_missing(runs, WORK, series) or failed
 
 
 def main() -> int:
@@ -81,13 +80,12 @@ def main() -> int:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--json", type=output_file, help="write the verdicts and their numbers to this file")
     parser.add_argument("--run", action="store_true", help="make the missing runs, seed by seed")
-    parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "compare", help="folder of the runs themselves")
     parser.add_argument(
         "--series", default=time.strftime("%Y-%m-%d"), help="name of a series, whose times are comparable"
     )
     parser.add_argument("--docs", action="store_true", help="write the tables of results/README.md and README.md")
     args = parser.parse_args()
-    failed = make_runs(args.tasks, args.work, args.series) if args.run else False
+    failed = make_runs(args.tasks, args.series) if args.run else False
     if args.docs:
         for path, text in pages().items():
             path.write_text(text, encoding="utf-8")

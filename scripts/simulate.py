@@ -30,7 +30,8 @@ LONGEST = 10**7
 """Tokens."""
 LARGEST_SIGMA = 10
 """Where lengths are as good as 1 or the cap."""
-LENGTHS = ("MEDIAN", "SIGMA", "CAP")
+HINTS = Lengths(300, 0.5, 1024)
+"""Of the answers to hint requests."""
 
 
 def point(text: str) -> tuple[int, float]:
@@ -88,9 +89,9 @@ def main() -> int:
     parser.add_argument("--collapse", type=share, nargs="+", default=list(TABLE_2),
                         help="shares of prompts that fail without a hint (default: the paper's Table 2)")  # fmt: skip
     parser.add_argument("--rescue", type=share, default=0.5)
-    parser.add_argument("--lengths", type=not_negative, nargs=3, default=[700, 0.8, 2048], metavar=LENGTHS)
-    parser.add_argument("--hints", type=not_negative, nargs=3, default=[300, 0.5, 1024], metavar=LENGTHS,
-                        help="lengths of the answers to hint requests")  # fmt: skip
+    parser.add_argument(
+        "--lengths", type=not_negative, nargs=3, default=[700, 0.8, 2048], metavar=("MEDIAN", "SIGMA", "CAP")
+    )
     parser.add_argument("--steady", type=share, default=1.0,
                         help="how well the last visit predicts the next one: probability that a prompt's level is its "
                         "usual one; 0.73 is as on the embedded task")  # fmt: skip
@@ -124,7 +125,7 @@ def main() -> int:
             size,
             collapse,
             lengths(parser, args.lengths),
-            lengths(parser, args.hints),
+            HINTS,
             args.rescue,
             steady=args.steady,
         )

@@ -83,18 +83,14 @@ class Progress(View):
 
         self.size = size
         for step, data in islice(logged(self.path), self.lines, None):
-            self.lines += 1
-            self._print(step, data)
-
-    def _print(self, step: int, data: dict[str, float]) -> None:
-        now = time.time()
-        if self.first_step is None:
-            print(f"  started in {now - self.begin:.0f} s", flush=True)
-            self.first_step = (step, now)
-        first, since = self.first_step
-        left = (now - since) / (step - first) * max(0, self.steps - step) if step > first and self.steps else None
-        print("  " + describe(step, self.steps, data, now - self.last, left), flush=True)
-        self.last = now
+            now = time.time()
+            if self.first_step is None:
+                print(f"  started in {now - self.begin:.0f} s", flush=True)
+                self.first_step = (step, now)
+            first, since = self.first_step
+            left = (now - since) / (step - first) * max(0, self.steps - step) if step > first and self.steps else None
+            print("  " + describe(step, self.steps, data, now - self.last, left), flush=True)
+            self.lines, self.last = self.lines + 1, now
 
 
 class Screen(View):

@@ -33,13 +33,7 @@ from sage.hints.structure import BACKEND, AnswerFormat, json_schema
 from sage.hints.writer import HintRules
 from sage.method.records import HintFailure, Prompt
 from sage.support.arguments import at_least, not_negative, part
-from sage.support.engine import (
-    CPU_DEFAULTS,
-    add_template_options,
-    engine_option,
-    of_the_model,
-    template_options,
-)
+from sage.support.engine import CPU_DEFAULTS, add_template_options, engine_option, of_the_model, template_options
 from sage.support.model import ChatTemplate, find_model, identify
 
 FIXED = (

@@ -50,9 +50,9 @@ def template_option(text: str) -> dict[str, Any]:
 def add_template_options(parser: argparse.ArgumentParser) -> None:
     """``--template-kwargs``, for scripts that render prompts; `template_options` puts its values together."""
     parser.add_argument(
-        "--template-kwargs", "--apply-chat-template-kwargs", dest="template_kwargs", type=template_option, nargs="+",
-        action="extend", default=[], metavar="KEY=VALUE", help="what the chat template gets, as "
-        "data.apply_chat_template_kwargs in training: KEY=VALUE or JSON, for instance enable_thinking=false",
+        "--template-kwargs", type=template_option, nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="what the chat template gets, as data.apply_chat_template_kwargs in training: KEY=VALUE or JSON, for "
+        "instance enable_thinking=false",
     )  # fmt: skip
 
 

@@ -31,6 +31,8 @@ GROUP_SIZE, ESTIMATE, PROBLEMS = 8, 64, 40
 SEED = 31
 """Of the problems. Some may be a run's as well; the model that is measured has trained on none."""
 LEVELS = range(4)
+LOGS = Path("outputs/gate")
+"""Folder for the engine's log."""
 
 
 def unbiased_gate(correct: int, drawn: int, group_size: int) -> float:
@@ -38,21 +40,12 @@ def unbiased_gate(correct: int, drawn: int, group_size: int) -> float:
     return 1.0 - (comb(correct, group_size) + comb(drawn - correct, group_size)) / comb(drawn, group_size)
 
 
-def measure_gate(
-    task: str,
-    model: str,
-    out: Path,
-    logs: Path,
-    kinds: Sequence[str] = KINDS,
-    estimate: int = ESTIMATE,
-) -> None:
+def measure_gate(task: str, model: str, out: Path, kinds: Sequence[str], estimate: int) -> None:
     """Draw the rollouts with vLLM and write the numbers of correct ones: 20,480 rollouts a kind, minutes on a CPU.
 
     Args:
-        task: one of `sage.toy.embedded.tasks.TASKS`.
-        model: a model of the task.
+        model: of the task.
         out: JSON file: for each kind and level, a row a problem, its correct rollouts of `ESTIMATE` and of each group.
-        logs: folder for the engine's log.
         kinds: of problems.
         estimate: rollouts from which a success rate is estimated; as many are cut into groups.
     """
@@ -72,7 +65,7 @@ def measure_gate(
             keys = [(str(level), name, number) for number in range(2 * estimate)]
             requests.append([Request(key, ids, request_seed(SEED, *key)) for key in keys])
     correct: dict[tuple[str, str], list[bool]] = {}
-    with Replicas(model, dict(CPU_ENGINE), Decoding(1.0, 1.0, 56), [None], logs) as replicas:
+    with Replicas(model, dict(CPU_ENGINE), Decoding(1.0, 1.0, 56), [None], LOGS) as replicas:
         answers = {g.key: is_correct(g.text, problems[g.key[1]].answer) for g in replicas.run(requests)}
     for key in sorted(answers):
         correct.setdefault(key[:2], []).append(answers[key])
@@ -153,14 +146,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--task", choices=TASKS, required=True)
-    parser.add_argument("--logs", type=Path, default=Path("outputs/gate"), help="folder for the engine's log")
     parser.add_argument("--model", help="folder of the model (default: the task's base model)")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument(
         "--estimate", type=at_least(1), default=ESTIMATE, help="rollouts for a success rate, and for groups"
     )
     args = parser.parse_args()
-    measure_gate(args.task, args.model or base_model(args.task), args.out, args.logs, args.kinds, args.estimate)
+    measure_gate(args.task, args.model or base_model(args.task), args.out, args.kinds, args.estimate)
     for row in gate_rows(args.out):
         print(f"level {row['level']}: success {row['success']:.3f}, mixed groups {row['mixed']:.3f}")
 

@@ -33,6 +33,8 @@ RESULTS = ROOT / "results"
 """Records by task and method."""
 TUNING = ROOT / "benchmarks/results/learning_rate"
 """Records of runs with a learning rate that was asked for, by rate, task and method."""
+WORK = ROOT / "outputs/compare"
+"""Folder of the runs themselves."""
 STEPS = 45
 LONGER = {"grpo-longer": {"opchain": 80, "wheels": 110}}
 """Rows with other than `STEPS` steps, by task: GRPO with about the tokens that SAGE generates in `STEPS`."""
