@@ -67,7 +67,7 @@ def clock(work: Callable[[], Any]) -> tuple[float, Any]:
 def step_times(store: StateStore, history: VisitHistory, ids: list[str], step: int) -> dict[str, float]:
     """Seconds of each part of one step."""
     from recipe.sage import channel
-    from sage.method.metrics import staleness_metrics, visit_metrics
+    from sage.method.metrics import step_metrics
 
     rng = random.Random(step)
     found: dict[str, float] = {}
@@ -86,22 +86,19 @@ def step_times(store: StateStore, history: VisitHistory, ids: list[str], step: i
     found["state"], _ = clock(lambda: store.update(visits.values(), step))
     found["history"], _ = clock(lambda: history.append(step, visits))
 
-    def metrics() -> None:
-        visit_metrics(list(visits.values()), [], store.schedule.max_level)
-        staleness_metrics(list(visits.values()), step)
-        store.never_solved()
-
-    found["metrics"], _ = clock(metrics)
+    found["metrics"], _ = clock(
+        lambda: (step_metrics(visits.values(), [], store.schedule.max_level, step), store.never_solved())
+    )
     found["driver"] = sum(seconds for part, seconds in found.items() if part != "publish (workers)")
     return found
 
 
-def hint_times(repetitions: int = 50) -> dict[str, float]:
+def hint_times() -> dict[str, float]:
     """Milliseconds of a worker for one hint answer of three levels."""
     verifier = load_verifier("math")
     text = json.dumps({f"level_{level}": HINT for level in (1, 2, 3)})
     parsing, leaks = [], []
-    for _ in range(repetitions):
+    for _ in range(50):
         seconds, hints = clock(lambda: parse_hints(text, range(1, 4)))
         parsing.append(1000 * seconds)
         seconds, _ = clock(lambda hints=hints: [find_leaks(hint, ANSWER, verifier) for hint in hints.values()])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from pathlib import Path
 
 import psutil
+
+from sage.report.tables.collect import logged
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 300.0
@@ -76,9 +77,8 @@ class Run:
             self.process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     def steps(self) -> list[int]:
-        """Steps whose metrics are written; not of a line that is being written."""
-        lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
-        return [json.loads(line)["step"] for line in lines if line.endswith("\n")]
+        """Steps whose metrics are written."""
+        return [step for step, _ in logged(self.metrics)] if self.metrics.exists() else []
 
     def wait_for_step(self, step: int = 1, limit: float = 600.0) -> bool:
         """Whether the run, from scratch or resumed, reached the end of this step or a later one."""

@@ -91,17 +91,7 @@ def write_data(file: Path, rows: int, success: float, vocabulary: int) -> None:
     def text(count: int) -> str:
         return " ".join(f"w{rng.randrange(len(SPECIAL), vocabulary)}" for _ in range(count))
 
-    records = [
-        Record(
-            row=i,
-            prompt_id=f"random/{i}",
-            problem=text(100),
-            solution=text(300),
-            answer=str(success),
-            data_source="random",
-        )
-        for i in range(rows)
-    ]
+    records = (Record(i, f"random/{i}", text(100), text(300), str(success), "random") for i in range(rows))
     write_parquet(file, [training_row(record, system="") for record in records], SCHEMA)
 
 

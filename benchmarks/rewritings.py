@@ -89,11 +89,8 @@ def _wrapped(answer: str) -> str | None:
 
 
 def _assigned(answer: str) -> str | None:
-    return (
-        f"x = {answer}"
-        if choice(answer) is None and not re.search(r"[=<>,x]|\\text|\\in|\\[lg]e|[A-Za-z]{3}(?<!frac)", answer)
-        else None
-    )
+    other = re.search(r"[=<>,x]|\\text|\\in|\\[lg]e|[A-Za-z]{3}(?<!frac)", answer)
+    return None if other or choice(answer) else f"x = {answer}"
 
 
 REWRITINGS: dict[str, Change] = {

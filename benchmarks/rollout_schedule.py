@@ -68,7 +68,6 @@ COLUMNS = (
 SAME_DECISIONS = ("barrier-whole", "barrier-unresolved", "sage", "sage-patience", "sage-priority", "sage-auto")
 """Ways that must take the same decisions: they are Algorithm 1."""
 
-
 EMBEDDED_ENGINE: dict[str, Any] = {
     "hf_overrides": {"max_position_embeddings": 512},
     "max_model_len": 512,

@@ -129,14 +129,8 @@ class CodeVerifier:
         return None
 
     def _run(self, program: str, task: Task) -> Verdict:
-        match run_tests(program, task.tests, task.entry, self._limits):
-            case "passed":
-                return Verdict(True)
-            case "timeout":
-                return Verdict(False, "timeout")
-            case "crash":
-                return Verdict(False, "crash")
-        return Verdict(False)
+        outcome = run_tests(program, task.tests, task.entry, self._limits)
+        return Verdict(outcome == "passed", outcome if outcome in ("timeout", "crash") else None)
 
 
 def last_program(response: str) -> str | None:

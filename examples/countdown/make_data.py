@@ -6,10 +6,8 @@ import argparse
 import random
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sage.support.arguments import at_least, output_folder
+from sage.support.rows import write_parquet
 
 ASK = "Use {numbers}, each exactly once, with + - * / and parentheses, to make {target}. End with <answer>...</answer>."
 
@@ -43,11 +41,9 @@ def main() -> None:
     parser.add_argument("--out", type=output_folder, required=True)
     parser.add_argument("--rows", type=at_least(1), default=2000)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     for split, count in (("train", args.rows), ("val", 200)):
         rng = random.Random(split)
-        rows = [make_row(rng, i, split) for i in range(count)]
-        pq.write_table(pa.Table.from_pylist(rows), args.out / f"{split}.parquet")
+        write_parquet(args.out / f"{split}.parquet", [make_row(rng, i, split) for i in range(count)])
     print(f"wrote {args.out}/train.parquet and {args.out}/val.parquet")
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.golds import load_golds
 from benchmarks.rewritings import PERTURBATIONS, REWRITINGS
-from benchmarks.verifier import Pair, make_pairs
+from benchmarks.verifier import Pair, load_golds, make_pairs
 from sage.grading.verifier import MathVerifier, grade
 
 DATA = Path(__file__).parents[3] / "shared/data"
