@@ -36,15 +36,9 @@ class DeadGroups:
         if self.uids.issuperset(groups):
             self.uids.discard(groups[0])
         dead = [group in self.uids for group in groups]
-        self.keys = [key for key, out in zip(batch.keys, dead, strict=True) if out]
-        self.tags = [tag for tag, out in zip(batch.tags, dead, strict=True) if out]
-        self.live = KVBatchMeta(
-            keys=[key for key, out in zip(batch.keys, dead, strict=True) if not out],
-            tags=[tag for tag, out in zip(batch.tags, dead, strict=True) if not out],
-            partition_id=batch.partition_id,
-            fields=batch.fields,
-            extra_info=batch.extra_info,
-        )
+        taken = batch.select_keys([key for key, out in zip(batch.keys, dead, strict=True) if out])
+        self.keys, self.tags = taken.keys, taken.tags
+        self.live = batch.select_keys([key for key, out in zip(batch.keys, dead, strict=True) if not out])
         if not self.keys:
             return
         live = len(self.live)

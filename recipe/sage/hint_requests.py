@@ -54,10 +54,7 @@ class Policy:
     """Asks the current policy for hints.
 
     Args:
-        config: the run's.
-        sage: its settings of the method.
         client: verl's, of the engines.
-        tokenizer: the policy's.
         encode: token ids of a request's messages.
         model_length: longest prompt and answer together, in tokens.
         engine_params: sampling parameters of all requests to this engine.

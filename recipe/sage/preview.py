@@ -18,7 +18,7 @@ from transformers import AutoConfig
 from recipe.sage.command_line import accept_arguments
 from recipe.sage.encoding import encode_messages, encode_reference, request_options, rollout_options
 from recipe.sage.preflight import check_run
-from recipe.sage.preflight.opening import open_model, training_files
+from recipe.sage.preflight.opening import data_files, open_model
 from sage.hints.prompts import PromptTemplates
 from sage.hints.reply import opened_thoughts
 from sage.method.records import Prompt
@@ -104,10 +104,7 @@ class Preview:
 
     def limit(self, kind: str) -> int:
         """Longest context of a kind, in tokens."""
-        limits = {
-            "hint request": self.model_length - self.sage.hint_answer_tokens,
-            "reference": self.response_length,
-        }
+        limits = {"hint request": self.model_length - self.sage.hint_answer_tokens, "reference": self.response_length}
         return limits.get(kind, self.prompt_length)
 
     def show(self, row: dict[str, Any]) -> str:
@@ -148,7 +145,7 @@ def main(config: DictConfig) -> None:
         raise SystemExit(f"This run would be refused: {error}") from None
     wanted = {"prompt_id", "problem", "solution", "prompt", "reference_response"}
     rows = []
-    for file in training_files(config):
+    for file in data_files(config, "train_files"):
         columns = [name for name in pq.read_schema(file).names if name in wanted]
         rows += pq.read_table(file, columns=columns).to_pylist()
     print(preview.templates_in_words(next((row for row in rows if row["solution"]), rows[0])))

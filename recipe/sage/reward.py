@@ -31,10 +31,9 @@ def compute_score(
     """Grade one response (``reward.custom_reward_function``).
 
     Args:
-        data_source: as in the data file; not used.
+        data_source, extra_info: as in the data file; not used.
         solution_str: the decoded response. The prompt, and so the hint, is never part of it.
         ground_truth: the gold answer.
-        extra_info: as in the data file; not used.
         verifier: ``sage.verifier``, passed by the configuration.
         workers: ``reward.num_workers``; the default is verl's.
         nodes: ``trainer.nnodes``, over which verl spreads them.

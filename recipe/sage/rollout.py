@@ -224,15 +224,8 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         correct = float(info[self.sage.solved_key]) >= self.sage.solved_threshold
         logprobs = output.response_logprobs
         logprob = round(sum(logprobs), 3) if logprobs and not reference else None
-        failure = info.get("grading_failure") or None
-        return Rollout(
-            float(output.reward_score),
-            correct,
-            sum(output.response_mask),
-            reference,
-            logprob,
-            grading_failure=failure,
-        )
+        failure, tokens = info.get("grading_failure") or None, sum(output.response_mask)
+        return Rollout(float(output.reward_score), correct, tokens, reference, logprob, grading_failure=failure)
 
     async def _score(self, prompt_ids: list[int], response_ids: list[int]) -> list[float] | None:
         """Log-probs in nats that the engine gives a response's tokens, at temperature 1; None if it is too long."""
@@ -252,15 +245,6 @@ class SageRolloutWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     def _encode(self) -> Callable[[Sequence[dict[str, str]]], list[int]]:
         """Token ids of a rollout's messages."""
         return partial(encode_messages, self.tokenizer, options=rollout_options(self.config))
-
-    async def _ask(self, prompt: Prompt, plan: VisitPlan, step: int, level: int, attempt: int) -> Reply | HintFailure:
-        """One hint request, with sampling parameters and a seed of its own (never the validation ones)."""
-        assert self.hints is not None  # a schedule without hints asks for none
-        if self.hints.needs_solution and not (prompt.solution or "").strip():
-            return HintFailure.NO_SOLUTION
-        seed = request_seed(prompt.prompt_id, step, level, attempt)
-        query, priority = HintQuery(prompt, level, attempt, plan.number, seed), self._priority(plan)
-        return await self.hints.ask(query, lambda messages, seed: self.policy.ask(messages, seed, **priority))
 
 
 class _PromptVisit:
@@ -343,7 +327,14 @@ class _PromptVisit:
         return []
 
     async def _ask(self, level: int, attempt: int) -> Reply | HintFailure:
-        return await self.worker._ask(self.prompt, self.plan, self.trajectory["step"], level, attempt)
+        """One hint request, with sampling parameters and a seed of its own (never the validation ones)."""
+        worker, prompt = self.worker, self.prompt
+        assert worker.hints is not None  # a schedule without hints asks for none
+        if worker.hints.needs_solution and not (prompt.solution or "").strip():
+            return HintFailure.NO_SOLUTION
+        seed = request_seed(prompt.prompt_id, self.trajectory["step"], level, attempt)
+        query, priority = HintQuery(prompt, level, attempt, self.plan.number, seed), worker._priority(self.plan)
+        return await worker.hints.ask(query, lambda messages, seed: worker.policy.ask(messages, seed, **priority))
 
     def _hinted(self, text: str) -> list[dict[str, str]]:
         return self.worker.prompts.hinted_messages(self.messages, self.prompt.problem, text)

@@ -47,16 +47,7 @@ from recipe.sage.preflight import read_config
 from recipe.sage.preflight.describe import why_not_skip
 from recipe.sage.rollout import PLAN
 from recipe.sage.wandb_run import log_hints
-from sage.method.metrics import (
-    SPENT,
-    cost_line,
-    cost_metrics,
-    policy_metrics,
-    reliance_metrics,
-    staleness_metrics,
-    token_metrics,
-    visit_metrics,
-)
+from sage.method.metrics import SPENT, cost_line, step_metrics, token_metrics
 from sage.method.records import Skip, SkipReason, Visit
 from sage.method.state import HISTORY_FILE, STATE_FILE, StateStore, VisitHistory
 from sage.report.alerts import WINDOW, find_alerts
@@ -69,7 +60,6 @@ STOP_FILE = "SAGE_STOP_FILE"
 POLL_SECONDS = 0.1
 """How often the replay buffer looks for finished prompts; verl's 2 s would add a second to every step."""
 
-
 ALERT_STEPS = 20
 """An alert that goes on is logged again after so many steps."""
 
@@ -78,9 +68,9 @@ def check_groups(uids: list[str], prompt_ids: list[tuple[int, ...]], visits: dic
     """Assert that every uid's rows are those that its visit selected, one context for each of its groups.
 
     Args:
-        uids: uid of each row, in any order.
-        prompt_ids: prompt token ids of each row.
-        visits: visit of each uid.
+        uids: of the rows, in any order.
+        prompt_ids: token ids of each row's prompt.
+        visits: by uid.
 
     Raises:
         RuntimeError: a group has another size, mixed contexts, or no visit.
@@ -261,11 +251,7 @@ class SageHooks(PPOTrainer):
 
     def _compute_metrics(self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         with self._timed():
-            metrics.update(visit_metrics(self.step_visits, self.step_skips, self.sage.max_level))
-            metrics.update(cost_metrics(self.step_visits))
-            metrics.update(policy_metrics(self.step_visits))
-            metrics.update(reliance_metrics(self.step_visits))
-            metrics.update(staleness_metrics(self.step_visits, self.global_steps))
+            metrics.update(step_metrics(self.step_visits, self.step_skips, self.sage.max_level, self.global_steps))
             metrics["sage/groups/skipped"] = float(self.step_skipped_groups)
             metrics["sage/never_solved"] = self.store.never_solved()
             metrics["sage/never_solved_plain"] = self.store.never_solved_plain()

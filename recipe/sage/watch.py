@@ -192,9 +192,7 @@ def _engine_error() -> str:
 def last_error(pid: int, since: float = 0.0) -> str:
     """The last line of an error in the log of a worker of Ray's, if it ran on this machine; "" for none.
 
-    Args:
-        pid: of the worker.
-        since: leave out logs that were last written to before this time, in seconds since the epoch.
+    Logs that were last written to before ``since``, in seconds since the epoch, are left out.
     """
     folder = Path(ray._private.worker.global_worker.node.get_logs_dir_path())
     for path in sorted(path for path in folder.glob(f"worker-*-{pid}.*") if path.stat().st_mtime >= since):
@@ -275,12 +273,7 @@ class Watch(threading.Thread):
         self.end(words + advice, LOST if lost else 1)
 
     def end(self, reason: str, status: int) -> None:
-        """Say why, stop whatever this process started, and exit.
-
-        Args:
-            reason: the part and its last error.
-            status: of the process.
-        """
+        """Say why, the part and its last error, stop whatever this process started, and exit with a status."""
         with self._ending:  # the first reason counts: others follow from it
             self.stop()
             where = self.phase if self.phase == START_UP else f"{self.phase} of step {self.step}"

@@ -16,6 +16,10 @@ import torch
 from verl.plugin.platform import PlatformBase, PlatformRegistry, set_platform
 
 
+def nothing(*args: Any, **kwargs: Any) -> None:
+    """Stands for what there is to do for an accelerator only."""
+
+
 @PlatformRegistry.register(platform="cpu")
 class CpuPlatform(PlatformBase):
     """One process group per worker over gloo; a Ray "GPU" is a logical slot (``ray_init.num_gpus``)."""
@@ -36,23 +40,12 @@ class CpuPlatform(PlatformBase):
     def device_count(self) -> int:
         return 1
 
-    def set_device(self, device_index: int) -> None:
-        pass
-
-    def synchronize(self, device_index: int | None = None) -> None:
-        pass
+    set_device = synchronize = set_allocator_settings = empty_cache = profiler_start = profiler_stop = cudart = nothing
 
     def manual_seed(self, seed: int) -> None:
         torch.manual_seed(seed)
 
-    def manual_seed_all(self, seed: int) -> None:
-        torch.manual_seed(seed)
-
-    def set_allocator_settings(self, settings: str) -> None:
-        pass
-
-    def empty_cache(self) -> None:
-        pass
+    manual_seed_all = manual_seed
 
     def get_device_capability(self, device_index: int = 0) -> tuple[int | None, int | None]:
         return None, None
@@ -67,12 +60,6 @@ class CpuPlatform(PlatformBase):
     def nvtx_range(self, msg: str) -> Iterator[None]:
         yield
 
-    def profiler_start(self) -> None:
-        pass
-
-    def profiler_stop(self) -> None:
-        pass
-
     def ray_resource_name(self) -> str:
         return "GPU"
 
@@ -82,15 +69,9 @@ class CpuPlatform(PlatformBase):
     def is_ipc_supported(self) -> bool:
         return False  # weights travel through shared memory instead
 
-    def cudart(self) -> Any:
-        return None
-
 
 def _complete_torch_cpu() -> None:
     """``torch.cpu`` has no memory or RNG-state functions, which verl calls on its device module."""
-
-    def nothing(*args: Any, **kwargs: Any) -> None:
-        return None
 
     def zero(*args: Any, **kwargs: Any) -> int:
         return 0

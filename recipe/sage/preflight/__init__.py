@@ -15,17 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from omegaconf import DictConfig
 
+from recipe.sage.preflight import opening
 from recipe.sage.preflight.machine import check_machine
-from recipe.sage.preflight.opening import (
-    open_configuration,
-    open_model,
-    open_prompts,
-    open_reward,
-    open_training_data,
-    open_validation_data,
-    register,
-    training_files,
-)
 from recipe.sage.preflight.resume import check_resume
 from recipe.sage.preflight.rules import Run, broken_rules, read_config
 from recipe.sage.preflight.values import missing_keys, wrong_values
@@ -77,16 +68,16 @@ def check_run(config: DictConfig) -> tuple[SageConfig, DataReport]:
     faulty = wrong_values(config)
     problems.extend(faulty.values())
     sage = problems.attempt(read_config, config)
-    problems.attempt(register, config)
+    problems.attempt(opening.register, config)
     problems.extend(broken_rules(Run(config, sage, faulty)))
-    problems.attempt(open_validation_data, config)
+    problems.attempt(opening.open_validation_data, config)
     report = None
     if sage is not None and not faulty:
-        report = problems.attempt(open_training_data, config, sage)
+        report = problems.attempt(opening.open_training_data, config, sage)
     if sage is not None and report is not None:
-        problems.attempt(open_reward, config, sage, training_files(config)[0])
+        problems.attempt(opening.open_reward, config, sage, opening.data_files(config, "train_files")[0])
     if not problems:
-        problems.attempt(open_configuration, config)
+        problems.attempt(opening.open_configuration, config)
     problems.refuse()
     assert sage is not None and report is not None
     return sage, report
@@ -106,12 +97,12 @@ def preflight(config: DictConfig, environ: Mapping[str, str]) -> tuple[SageConfi
     checked = problems.attempt(check_run, config)
     problems.extend(problems.attempt(check_machine, config, environ) or ())
     named = any("actor_rollout_ref.model.path" in problem for problem in problems)
-    tokenizer: Any = None if named else problems.attempt(open_model, config)
+    tokenizer: Any = None if named else problems.attempt(opening.open_model, config)
     begin = None
     if checked is not None:
         begin = problems.attempt(check_resume, config, checked[1].prompt_ids)
         if tokenizer is not None:
-            problems.attempt(open_prompts, config, tokenizer)
+            problems.attempt(opening.open_prompts, config, tokenizer)
     problems.refuse()
     assert checked is not None and begin is not None
     return *checked, begin

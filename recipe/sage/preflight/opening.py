@@ -51,17 +51,8 @@ def register(config: DictConfig) -> None:
         import_external_libs(name)
 
 
-def training_files(config: DictConfig) -> list[str]:
-    """``data.train_files``, which may be one path or several."""
-    return _paths(config, "train_files")
-
-
-def validation_files(config: DictConfig) -> list[str]:
-    """``data.val_files``, likewise."""
-    return _paths(config, "val_files")
-
-
-def _paths(config: DictConfig, key: str) -> list[str]:
+def data_files(config: DictConfig, key: str) -> list[str]:
+    """``data.train_files`` or ``data.val_files``, which may be one path or several."""
     value = config.data[key]
     files = [str(file) for file in value] if isinstance(value, ListConfig) else [str(value)] if value else []
     if not files:
@@ -78,7 +69,7 @@ def open_training_data(config: DictConfig, sage: SageConfig) -> DataReport:
     Raises:
         ValueError: one is at fault, or does not suffice.
     """
-    files = training_files(config)
+    files = data_files(config, "train_files")
     report = check_training_files(files, sage.needs_solutions)
     _check_types("train_files", files)
     if report.rows > config.data.train_max_samples > 0:
@@ -99,7 +90,7 @@ def open_validation_data(config: DictConfig) -> None:
     Raises:
         ValueError: one is at fault.
     """
-    files = validation_files(config)
+    files = data_files(config, "val_files")
     for file in files:
         try:
             check_validation_file(file)
@@ -136,11 +127,8 @@ def check_steps(config: DictConfig, rows: int, of: str = "training rows") -> Non
     Raises:
         ValueError: they do not.
     """
-    batch, epochs, steps = (
-        config.data.train_batch_size,
-        config.trainer.total_epochs,
-        config.trainer.total_training_steps,
-    )
+    batch = config.data.train_batch_size
+    epochs, steps = config.trainer.total_epochs, config.trainer.total_training_steps
     if rows < batch:
         raise ValueError(f"data.train_batch_size={batch} exceeds the {rows} {of}: lower it")
     if steps is not None and steps > (available := rows // batch * epochs):
@@ -301,7 +289,7 @@ def open_prompts(config: DictConfig, tokenizer: Any) -> int:
     limit, filtered = config.actor_rollout_ref.rollout.prompt_length, config.data.filter_overlong_prompts
     options = rollout_options(config)
     kept: dict[str, int] = {}
-    for key, files in (("train", training_files(config)), ("val", validation_files(config))):
+    for key, files in (("train", data_files(config, "train_files")), ("val", data_files(config, "val_files"))):
         kept[key] = 0
         for file in files:
             rows = pq.read_table(file, columns=["prompt"])["prompt"].to_pylist()

@@ -41,8 +41,7 @@ class Run:
     """A configuration as rules read it: values by key, and what follows from several of them.
 
     Args:
-        config: composed.
-        sage: its ``sage:`` block; None where that was refused.
+        sage: the ``sage:`` block; None where that was refused.
         faulty: keys whose values were refused; asking for one raises `AtFault`.
     """
 
@@ -269,11 +268,7 @@ RULES = (
         "does not go with <model_engine>: choose Megatron by model_engine=megatron alone (backend=megatron in the "
         "launch scripts)",
     ),
-    Rule(
-        "rollout.name",
-        lambda r: r["rollout.name"] == "vllm",
-        ": hint requests are written for vLLM, use vllm",
-    ),
+    Rule("rollout.name", lambda r: r["rollout.name"] == "vllm", ": hint requests are written for vLLM, use vllm"),
     Rule(
         "reward.reward_model.enable",
         lambda r: not r["reward.reward_model.enable"] or r["reward.reward_model.enable_resource_pool"],
