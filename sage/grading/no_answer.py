@@ -8,10 +8,15 @@ _NO_ANSWER = re.compile(
     r"proof\b.*|prove[dn]?\b.*|q\.?e\.?d|(?:see|refer to)\b.*|"
     r"none|null|nan|n/a|[+-]?inf|unknown|unsolved|omitted|missing|error|todo|tb[ad]|(?:final )?answer|notfound|"
     r"(?:no|without) (?:final |correct )?answer|"
-    r"(?:answer )?not (?:found|given|known|provided|available|applicable|specified|stated|shown|required)",
+    r"(?:answer )?not (?:found|given|known|provided|available|applicable|specified|stated|shown|required)|"
+    r"#(?:n/a|(?:ref|value|null|num|spill|calc|div/0)!?|name\??)|"  # what a spreadsheet shows for a formula that fails
+    r"\u65e0(?:\u7b54\u6848)?|\u672a\u77e5|(?:\u8bc1\u660e|\u89e3)?\u7565|\u8bc1\u660e|\u89c1\u89e3\u6790",  # Chinese
     re.DOTALL,
 )
 """In place of an answer (*proof*, *notfound*: NuminaMath, from which OpenR1 is made)."""
+_PICTURE = re.compile(
+    r"!\[[^\]]*\]\([^)]*\)|\[asy\].*\[/asy\]|<img\b[^>]*>|<image>|\\includegraphics\b.*", re.DOTALL | re.IGNORECASE
+)
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
 _AROUND = " .,;:!\"'`$()[]{}<>*\t\n"
 _NOTHING = re.compile(r"(?:\\_|[?\-\u2010-\u2015_.\u2026\s$\"'`()\[\]{}])*")
@@ -31,6 +36,8 @@ def is_placeholder(answer: str, words: bool = True) -> bool:
     """
     bare = _WRAPPER.sub(r"\1", answer)
     if _NOTHING.fullmatch(bare):
+        return True
+    if words and (bare.strip(_AROUND) == "NA" or _PICTURE.fullmatch(answer.strip())):  # Na is sodium
         return True
     return words and _NO_ANSWER.fullmatch(" ".join(bare.casefold().strip(_AROUND).split())) is not None
 

@@ -39,7 +39,9 @@ class Fragile:
         return candidate == answer
 
 
-UNREACHABLE = ["?", "unknown", r"\text{proof}", "It is 3. So the answer is 3.", "3\n4", "['3', '4']", r"\frac{1}{"]
+UNREACHABLE = ["?", "unknown", r"\text{proof}", "It is 3. So the answer is 3.", "3\n4", "['3', '4']", r"\frac{1}{",
+               "NA", "#REF!", "#DIV/0!", "#N/A", "#NAME?", "![](a.png)", "<image>", "[asy] draw(A); [/asy]",
+               "\u7565", "\u8bc1\u660e\u7565"]  # fmt: skip
 
 
 @pytest.mark.parametrize("answer", UNREACHABLE)
