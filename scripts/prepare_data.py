@@ -43,6 +43,7 @@ from sage.data.preparation.validation import finding_counts, validate
 from sage.data.training import check_training_files
 from sage.evaluation.benchmarks import BENCHMARKS, PRIVATE, choose_files, load_benchmark
 from sage.evaluation.choices import is_option_column
+from sage.evaluation.problems import is_part_of_question
 from sage.evaluation.references import check_references
 from sage.grading.verifier import load_verifier
 from sage.support.arguments import at_least, output_file, share
@@ -76,8 +77,8 @@ def source_of(args: argparse.Namespace) -> tuple[Source, adapters.Adapter, list[
         needed, required = columns.read(), columns.required(with_solution=not args.allow_missing_solution)
     if local:
         tables = [open_parquet(file).schema_arrow.names for file in files if file.suffix.lower() == ".parquet"]
-        options = [name for names in tables for name in names if is_option_column(name)]
-        source = Files(files, [*needed, *options] if args.command != "openr1" else needed)
+        more = [name for names in tables for name in names if is_option_column(name) or is_part_of_question(name)]
+        source = Files(files, [*needed, *more] if args.command != "openr1" else needed)
         source.require(required, advice)
         return source, adapt, files
     config = "default" if args.command == "openr1" else None

@@ -23,7 +23,8 @@ QUESTIONS = ("problem", "question", "question_stem", "problem_statement", "query
 ANSWERS = ("final_answer", "expected_answer", "answer", "ground_truth", "correct_answer", "reference_answer",
            "gold_answer", "gold", "target")  # fmt: skip
 SOLUTIONS = ("solution", "rationale", "response")
-CONTEXTS = ("context", "passage", "article", "paragraph")
+CONTEXTS = ("context", "passage", "article", "paragraph", "body", "story", "background", "premise", "premises",
+            "narrative", "pre_text", "table", "post_text")  # fmt: skip
 MESSAGES = ("prompt", "messages", "conversations")
 _MEDIA = re.compile(r"(?:decoded[ _])?(?:image|picture|figure|audio|video)s?(?:[ _]?\d+)?")
 _DISTRACTORS = re.compile(r"(?:incorrect|wrong|false|distractor)s?(?:[ _]?(?:answer|option|choice)s?)?(?:[ _]?\d+)?")
@@ -82,7 +83,8 @@ class Row:
         """As `get`, for a text that must not be empty."""
         key, value = self.get(names)
         if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{self.where}: {key!r} must be a text, not {type(value).__name__} or empty")
+            what = "is empty" if isinstance(value, str) else f"must be a text, not {type(value).__name__}"
+            raise ValueError(f"{self.where}: {key!r} {what}")
         return value.strip()
 
     def given(self, *names: str) -> list[str]:
@@ -120,6 +122,8 @@ def read_messages(row: Row) -> tuple[Message, ...] | None:
         if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
             raise ValueError(f"{row.where}: {key!r} must be a list of messages with 'role' and 'content'")
         found = tuple(_message(row, key, turn) for turn in turns)
+        if name != "prompt" and found and found[-1]["role"] == "assistant" and row.given(*QUESTIONS[:-1]):
+            continue  # to train on, as in NuminaMath: the question has a column of its own
         if not found or found[-1]["role"] != "user":
             raise ValueError(f"{row.where}: the last message of {key!r} must be the user's")
         return found
@@ -169,11 +173,17 @@ def read_problem(row: Row, options: Options | None, letter: str | None) -> Probl
     return Problem(number, question, answer, len(options.texts) if options else 0, messages, response, row.number)
 
 
+def refuse_media(row: Row) -> None:
+    """Raise ValueError where a question has pictures and the like."""
+    for key, value in row.values.items():
+        if value and value == value and _MEDIA.fullmatch(key.strip().lower()):
+            raise ValueError(f"{row.where}: {key!r} is part of the question and not read; only text is")
+
+
 def _refuse_what_is_not_read(row: Row, options: Options | None) -> None:
+    refuse_media(row)
     for key, value in row.values.items():
         name = key.strip().lower()
-        if value and _MEDIA.fullmatch(name):
-            raise ValueError(f"{row.where}: {key!r} is part of the question and not read; only text is")
         if value and not options and _DISTRACTORS.fullmatch(name):
             gpqa = "; GPQA's own file is given as gpqa=FILE" if row.find(["record id"]) else ""
             raise ValueError(
@@ -186,10 +196,24 @@ def _question(row: Row, options: Options | None) -> str:
         raise ValueError(
             f"{row.where}: 'problem' or 'question' is missing; it has {', '.join(row.values) or 'no column'}"
         )
-    question = row.text(*QUESTIONS)
-    if context := row.given(*CONTEXTS):
-        question = f"{row.text(context[0])}\n\n{question}"
+    question = with_context(row, row.text(*QUESTIONS))
     return with_options(question, options.texts) if options else question
+
+
+def with_context(row: Row, question: str) -> str:
+    """A question after the texts that it is about, where it does not repeat them.
+
+    Raises:
+        ValueError: one of them is no text.
+    """
+    contexts = dict.fromkeys(row.text(name) for name in row.given(*CONTEXTS))
+    return "\n\n".join([*(text for text in contexts if text not in question), question])
+
+
+def is_part_of_question(name: str) -> bool:
+    """Whether a column of that name belongs to the question, beside its text."""
+    name = name.strip().lower()
+    return name in CONTEXTS or _MEDIA.fullmatch(name) is not None
 
 
 def with_options(question: str, options: Iterable[str]) -> str:

@@ -70,10 +70,35 @@ def test_rows_without_an_id_column_are_numbered_and_separators_inside_text_do_no
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"Body": "Sam has 2.", "Question": "How many?", "Answer": 2.0},
+        {"context": "Sam has 2.", "passage": "Sam has 2.", "question": "How many?", "answer": "2"},
+        {"story": "Sam has 2.", "question": "Sam has 2.\n\nHow many?", "answer": "2"},
+    ],
+)
+def test_what_a_question_is_about_stands_before_it_once(tmp_path, row):
+    (problem,) = load_benchmark("x", lines(tmp_path / "x.jsonl", row))
+    assert (problem.question, problem.answer) == ("Sam has 2.\n\nHow many?", "2")
+
+
+def test_chat_messages_to_train_on_do_not_hide_a_question_in_a_column_of_its_own(tmp_path):
+    turns = [{"role": "user", "content": "How many?"}, {"role": "assistant", "content": r"\boxed{2}"}]
+    (problem,) = load_benchmark(
+        "x", lines(tmp_path / "x.jsonl", {"problem": "How many?", "answer": "2", "messages": turns})
+    )
+    assert (problem.question, problem.messages) == ("How many?", None)
+    with pytest.raises(ValueError, match="the last message of 'messages' must be the user's"):
+        load_benchmark("x", lines(tmp_path / "x.jsonl", {"answer": "2", "messages": turns}))
+
+
+@pytest.mark.parametrize(
     ("row", "message"),
     [
         ({"answer": "1"}, r"row 1: 'problem' or 'question' is missing"),
-        ({"problem": " ", "answer": "1"}, "row 1: 'problem' must be a text"),
+        ({"problem": " ", "answer": "1"}, "row 1: 'problem' is empty"),
+        ({"problem": ["p"], "answer": "1"}, "row 1: 'problem' must be a text, not list"),
+        ({"problem": "p", "answer": "1", "table": [["a"]]}, "row 1: 'table' must be a text, not list"),
         ({"problem": "p"}, "row 1: 'answer' is missing"),
         ({"problem": "p", "answer": ["1", "2"]}, "row 1: 'answer' must be"),
         ({"problem": "p", "answer": float("nan")}, "row 1: 'answer' must be"),

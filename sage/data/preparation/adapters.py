@@ -15,7 +15,7 @@ from sage.data.preparation.cells import (
     problem_text,
     solution_text,
 )
-from sage.data.preparation.options import UncertainOption, read_choice
+from sage.data.preparation.options import UncertainOption, read_choice, whole_problem
 from sage.data.preparation.rows import Dropped, Reason, Record, Trace, text_id
 from sage.data.preparation.truths import answer_of, bare_answer, differing_boxes, is_solution
 from sage.support.rows import Row, Unreadable
@@ -181,12 +181,14 @@ def table_adapter(
         if cells["response"] == cells["solution"]:
             cells["response"] = ""
         try:
+            if columns.problem is None and cells["problem"]:
+                cells["problem"] = whole_problem(row, number, cells["problem"])
             if found := cells["problem"] and read_choice(row, number, cells["problem"], columns.answer):
                 cells["problem"], cells["answer"] = found[0], found[1] or cells["answer"]
         except UncertainOption as error:
             return Dropped(number, cells["prompt_id"] or None, Reason.AMBIGUOUS_ANSWER, str(error))
         except ValueError as error:
-            return Dropped(number, cells["prompt_id"] or None, Reason.UNREADABLE, f"options: {error}")
+            return Dropped(number, cells["prompt_id"] or None, Reason.UNREADABLE, str(error))
         return make_record(
             number,
             problem=cells["problem"],

@@ -1,6 +1,6 @@
-"""Multiple choice in training data: a row's options become part of its problem, and a letter its answer.
+"""What a problem consists of beside its text: the passage that it is about, pictures, the options of multiple choice.
 
-A row is read by itself here, unlike a benchmark (`sage.evaluation.choices`), which shows as a whole whether numbers
+Options become part of the problem, and a letter its answer. A row is read by itself here, unlike a benchmark (`sage.evaluation.choices`), which shows as a whole whether numbers
 count options from 0 or from 1. So a number that may count them tells nothing.
 """
 
@@ -10,11 +10,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from sage.evaluation.choices import COUNTING, Options, Question, as_text, read_options, right_options
-from sage.evaluation.problems import Row, right_cells, with_options
+from sage.evaluation.problems import Row, refuse_media, right_cells, with_context, with_options
 
 
 class UncertainOption(ValueError):
     """A number names the right option, which may count from 0 or from 1."""
+
+
+def whole_problem(row: Mapping[str, Any], number: int, problem: str) -> str:
+    """A problem with the texts of other columns that it is about.
+
+    Raises:
+        ValueError: it has pictures and the like, or a passage that is no text.
+    """
+    cells = Row(f"row {number}", number, row)
+    refuse_media(cells)
+    return with_context(cells, problem)
 
 
 def read_choice(row: Mapping[str, Any], number: int, problem: str, column: str | None) -> tuple[str, str | None] | None:
