@@ -29,7 +29,7 @@ from sage.evaluation.references import check_references
 from sage.evaluation.run import Evaluation, Settings, messages
 from sage.evaluation.store import noted_settings
 from sage.grading.verifier import load_verifier
-from sage.support.arguments import at_least, not_negative, part
+from sage.support.arguments import at_least, named_path, not_negative, part, utf8
 from sage.support.engine import add_template_options, engine_option, of_the_model, template_options
 from sage.support.files import why_no_folder, write_json
 from sage.support.model import ChatTemplate, find_model, identify
@@ -149,10 +149,12 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a model for vLLM: path or name on the hub")
     parser.add_argument("--name", help="folder of --model's results in --out (default: the last part of its name)")
-    parser.add_argument("--checkpoints", type=Path, help="folder of a verl run: every global_step_* is evaluated")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the results; existing ones are continued")
-    parser.add_argument("--data", type=Path, help="folder with files such as aime24.jsonl and gpqa_diamond.csv")
-    parser.add_argument("--benchmarks", nargs="+", metavar="NAME[=FILE]",
+    parser.add_argument("--checkpoints", type=named_path, help="folder of a verl run: every global_step_* is evaluated")
+    parser.add_argument(
+        "--out", required=True, type=named_path, help="folder for the results; existing ones are continued"
+    )
+    parser.add_argument("--data", type=named_path, help="folder with files such as aime24.jsonl and gpqa_diamond.csv")
+    parser.add_argument("--benchmarks", nargs="+", action="extend", metavar="NAME[=FILE]",
                         help=f"which ones (default: those of {', '.join(BENCHMARKS)} in --data); "
                         "NAME=FILE takes a file of your own")  # fmt: skip
     parser.add_argument("--samples", type=at_least(1), default=16, help="samples for each problem")
@@ -161,7 +163,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--max-tokens", type=at_least(1), default=8192, help="longest response")
     parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--limit", type=at_least(1), help="only the first so many problems of each benchmark")
-    parser.add_argument("--system", default=SYSTEM_PROMPT, help="system prompt; empty for none (default: training's)")
+    parser.add_argument(
+        "--system", type=utf8, default=SYSTEM_PROMPT, help="system prompt; empty for none (default: training's)"
+    )
     add_template_options(parser)
     parser.add_argument("--verifier", default="math", help="math, exact, package.module:name or path/to/file.py:name")
     parser.add_argument("--no-responses", action="store_true", help="store answers and verdicts only")

@@ -71,7 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results"), help="tree RESULTS/<model>/<method>/")
     parser.add_argument("--out", type=Path, default=Path("tables"))
-    parser.add_argument("--model", nargs="+", help="only these models")
+    parser.add_argument("--model", nargs="+", action="extend", help="only these models")
     args = parser.parse_args()
     try:
         return make(args)

@@ -46,7 +46,7 @@ from sage.evaluation.choices import is_option_column
 from sage.evaluation.problems import is_part_of_question
 from sage.evaluation.references import check_references
 from sage.grading.verifier import load_verifier
-from sage.support.arguments import at_least, output_file, share
+from sage.support.arguments import at_least, filled, named_path, output_file, share, utf8
 from sage.support.files import why_no_file, why_no_folder, write_text
 from sage.support.rows import open_parquet
 
@@ -262,7 +262,9 @@ def benchmark(text: str) -> str:
 
 
 def add_checks(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--benchmarks", type=Path, help="folder with the benchmark files, for the contamination check")
+    parser.add_argument(
+        "--benchmarks", type=named_path, help="folder with the benchmark files, for the contamination check"
+    )
     parser.add_argument("--ngram", type=at_least(1), default=NGRAM, help="words of an n-gram")
     parser.add_argument("--overlap", type=share, default=SHARE, help="share of a benchmark problem's words that shared "
                         "n-grams must not cover; 0: no shared n-gram at all")  # fmt: skip
@@ -270,9 +272,9 @@ def add_checks(parser: argparse.ArgumentParser) -> None:
 
 
 def add_prompt(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--system-prompt", help='system turn of the prompts; "" for none. Default: asks for steps '
-                        "and a boxed answer, none with a verifier of your own")  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument("--system-prompt", type=utf8, help='system turn of the prompts; "" for none. Default: asks for '
+                        "steps and a boxed answer, none with a verifier of your own")  # fmt: skip
+    parser.add_argument("--out", type=named_path, required=True, help="Parquet file to write")
 
 
 def add_prepare(parser: argparse.ArgumentParser, sample: int | None) -> None:
@@ -292,7 +294,11 @@ def add_missing(parser: argparse.ArgumentParser) -> None:
 
 def add_hub(parser: argparse.ArgumentParser, name: str, revision: str) -> None:
     parser.add_argument(
-        "--local", nargs="+", metavar="PATH", help="downloaded Parquet files or their folder, instead of the hub"
+        "--local",
+        nargs="+",
+        action="extend",
+        metavar="PATH",
+        help="downloaded Parquet files or their folder, instead of the hub",
     )
     parser.add_argument("--name", default=name, help="data set on the hub")
     parser.add_argument("--revision", default=revision)
@@ -320,21 +326,28 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     table.add_argument("files", nargs="+")
     for option, names in (("problem", adapters.PROBLEM), ("solution", adapters.SOLUTION)):
         table.add_argument(
-            f"--{option}-column", help=f"a.b for b inside a; default: the first there of {', '.join(names)}"
+            f"--{option}-column",
+            type=filled,
+            help=f"a.b for b inside a; default: the first there of {', '.join(names)}",
         )
-    table.add_argument("--answer-column", help=f"default: the first there of {', '.join(adapters.ANSWER)}, else the "
-                       r"\boxed{} or #### of the solution")  # fmt: skip
-    table.add_argument("--id-column", help=f"default: {' or '.join(adapters.PROMPT_ID)}, else an id from the text")
-    table.add_argument("--data-source", help="name in the metrics; default: the file's name")
-    table.add_argument("--data-source-column", help="the same, row by row; default: data_source, if there is one")
+    table.add_argument("--answer-column", type=filled, help="default: the first there of "
+                       f"{', '.join(adapters.ANSWER)}, else the \\boxed{{}} or #### of the solution")  # fmt: skip
+    table.add_argument(
+        "--id-column", type=filled, help=f"default: {' or '.join(adapters.PROMPT_ID)}, else an id from the text"
+    )
+    table.add_argument("--data-source", type=filled, help="name in the metrics; default: the file's name")
+    table.add_argument(
+        "--data-source-column", type=filled, help="the same, row by row; default: data_source, if there is one"
+    )
     add_missing(table)
     add_prepare(table, sample=None)
 
     benchmarks = commands.add_parser("benchmarks", help="the benchmarks as a validation file for training")
-    benchmarks.add_argument("--folder", type=Path, help="folder with the benchmark files")
+    benchmarks.add_argument("--folder", type=named_path, help="folder with the benchmark files")
     benchmarks.add_argument(
         "--names",
         nargs="+",
+        action="extend",
         type=benchmark,
         metavar="NAME[=FILE]",
         help="which ones, or files of your own, as in evaluate.py --benchmarks; default: all of the folder",
@@ -348,8 +361,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     fetch = commands.add_parser(
         "fetch-benchmarks", help="download the eight benchmarks from the hub, at fixed revisions"
     )
-    fetch.add_argument("--folder", type=Path, required=True, help="folder for the files; existing ones are kept")
-    fetch.add_argument("--names", nargs="+", choices=BENCHMARKS, help="default: all eight")
+    fetch.add_argument("--folder", type=named_path, required=True, help="folder for the files; existing ones are kept")
+    fetch.add_argument("--names", nargs="+", action="extend", choices=BENCHMARKS, help="default: all eight")
     fetch.set_defaults(run=run_fetch)
 
     existing = commands.add_parser("validate", help="check an existing training file")

@@ -57,10 +57,16 @@ def main() -> int:
     parser.add_argument("--out", type=output_file, default=Path("report.html"))
     parser.add_argument("--png", type=Path, help="folder for Figures 2, 4 and 6 as PNG, with their numbers")
     parser.add_argument(
-        "--data", type=Path, nargs="+", help="training files, for problems and answers; by default the run's own"
+        "--data",
+        type=Path,
+        nargs="+",
+        action="extend",
+        help="training files, for problems and answers; by default the run's own",
     )
     parser.add_argument("--verifier", help="for the leak guard; by default the run's own, if it is one of this project")
-    parser.add_argument("--prompt", nargs="+", default=[], metavar="ID", help="prompts whose texts are not cut")
+    parser.add_argument(
+        "--prompt", nargs="+", action="extend", default=[], metavar="ID", help="prompts whose texts are not cut"
+    )
     args = parser.parse_args()
     try:
         if args.out.suffix not in (".html", ".htm"):

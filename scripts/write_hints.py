@@ -15,7 +15,6 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +31,7 @@ from sage.hints.sources import Reply
 from sage.hints.structure import BACKEND, AnswerFormat, json_schema
 from sage.hints.writer import HintRules
 from sage.method.records import HintFailure, Prompt
-from sage.support.arguments import at_least, not_negative, part
+from sage.support.arguments import at_least, not_negative, output_file, part
 from sage.support.engine import CPU_DEFAULTS, add_template_options, engine_option, of_the_model, template_options
 from sage.support.model import ChatTemplate, find_model, identify
 
@@ -177,7 +176,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a model for vLLM, or the URL of an endpoint (URL#model)")
     parser.add_argument("--data", required=True, help="training file (Parquet)")
-    parser.add_argument("--out", required=True, type=Path, help="JSONL file; an existing one is continued")
+    parser.add_argument("--out", required=True, type=output_file, help="JSONL file; an existing one is continued")
     parser.add_argument(
         "--draws", type=at_least(1), default=1, help="hints for each prompt and level (paper: 1 and 10)"
     )

@@ -14,15 +14,36 @@ DIGITS = 9
 """Of a whole number: nothing that is counted here has more."""
 
 
+def named_path(text: str) -> Path:
+    """A file or folder; an empty name would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty; give a file or folder")
+    return Path(text)
+
+
+def filled(text: str) -> str:
+    """A text that says something, as a column's name does."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; leave the option out, or name something")
+    return utf8(text)
+
+
+def utf8(text: str) -> str:
+    """A text, also an empty one; bytes of the command line that are not UTF-8 arrive as halves of characters."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not UTF-8; write it in UTF-8, or set LC_ALL=C.UTF-8")
+    return text
+
+
 def output_file(text: str) -> Path:
-    if why := why_no_file(Path(text)):
+    if why := why_no_file(named_path(text)):
         raise argparse.ArgumentTypeError(why)
     return Path(text)
 
 
 def output_folder(text: str) -> Path:
     """A folder that is there or can be made."""
-    if why := why_no_folder(Path(text)):
+    if why := why_no_folder(named_path(text)):
         raise argparse.ArgumentTypeError(f"{text}: {why}")
     return Path(text)
 

@@ -19,7 +19,7 @@ OF_THE_MODEL = (
     "quantization", "tokenizer",
 )  # fmt: skip
 """Arguments of an engine that change what a model answers; the others change its speed."""
-RESERVED = ("add_generation_prompt", "conversation", "return_dict", "return_tensors", "tokenize")
+RESERVED = ("add_generation_prompt", "conversation", "messages", "return_dict", "return_tensors", "tokenize")
 """Arguments of ``apply_chat_template`` that are not a user's to choose."""
 
 
@@ -28,6 +28,8 @@ def engine_option(text: str) -> tuple[str, Any]:
     key, mark, value = text.partition("=")
     if not key or not mark:
         raise argparse.ArgumentTypeError(f"{text!r} must be KEY=VALUE, an argument of vLLM's engine")
+    if key == "model":
+        raise argparse.ArgumentTypeError(f"{text!r}: the model is set already and cannot be chosen")
     return key, _read(value)
 
 

@@ -368,6 +368,18 @@ def test_structures_that_were_written_as_text(text, value):
     assert (len(found) if isinstance(value, int) else found) == value
 
 
+@pytest.mark.parametrize(
+    "options", [["--out", ""], ["--benchmarks", ""], ["--problem-column", " "], ["--system-prompt", "caf\udce9"]]
+)
+def test_names_that_say_nothing_and_bytes_that_are_no_text_are_refused(tmp_path, capsys, options):
+    file = tmp_path / "in.jsonl"
+    file.write_text(json.dumps({"problem": "a", "solution": r"\boxed{1}"}))
+    with pytest.raises(SystemExit) as ended:
+        run("table", file, "--out", tmp_path / "out.parquet", *options)
+    assert ended.value.code == 2 and f"argument {options[0]}: " in capsys.readouterr().err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_an_out_that_cannot_be_made_is_one_sentence(tmp_path, capsys):
     (tmp_path / "in.jsonl").write_text(LINES[0])
     (tmp_path / "file").write_text("")

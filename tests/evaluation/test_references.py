@@ -116,6 +116,11 @@ def evaluate(monkeypatch, *arguments: object) -> int:
         (["--name", ""], "--name"),
         (["--template-kwargs", "thinking"], "must be KEY=VALUE"),
         (["--out", "{file}"], "a file has that name"),
+        (["--out", ""], "the name is empty"),
+        (["--checkpoints", ""], "the name is empty"),
+        (["--system", "caf\udce9"], "is not UTF-8"),
+        (["--engine", "model=other"], "the model is set already"),
+        (["--template-kwargs", "messages=1"], "messages is set already"),
     ],
 )
 def test_options_out_of_range_are_refused_in_one_sentence(tmp_path, monkeypatch, capsys, options, said):
@@ -124,3 +129,14 @@ def test_options_out_of_range_are_refused_in_one_sentence(tmp_path, monkeypatch,
     with pytest.raises(SystemExit):
         evaluate(monkeypatch, "--model", "m", "--out", tmp_path / "out", *given)
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_list_that_is_given_in_parts_is_one_list(tmp_path, monkeypatch, capsys):
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_text('{"problem": "p", "answer": "1"}\n')
+    parts = [part for name in "ab" for part in ("--benchmarks", f"{name}={tmp_path}/{name}.jsonl")]
+    model = Path(__file__).parents[2] / "examples/opchain_base"
+    assert evaluate(monkeypatch, "--model", model, "--out", tmp_path / "out", "--dry-run", *parts) == 0
+    assert {"a: 1 problems", "b: 1 problems"} <= {
+        line.split(" from")[0] for line in capsys.readouterr().out.splitlines()
+    }

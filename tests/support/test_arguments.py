@@ -49,6 +49,10 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path):
             "scripts/prepare_data.py table x.jsonl --out y.parquet --seed -1",
             "'-1' must be a whole number of at least 0",
         ),
+        (
+            "scripts/write_hints.py --model m --data x.parquet --out FOLDER/metrics.jsonl/h.jsonl",
+            "a file has that name",
+        ),
         ("-m benchmarks.driver --repetitions 0", "'0' must be a whole number of at least 1"),
         ("-m benchmarks.rollout_schedule --show FOLDER/metrics.jsonl", "--show .*metrics.jsonl: "),
         ("-m examples.countdown.make_data --out FOLDER/metrics.jsonl", "a file has that name"),

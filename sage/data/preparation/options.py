@@ -1,7 +1,8 @@
-"""What a problem consists of beside its text: the passage that it is about, pictures, the options of multiple choice.
+"""What a problem consists of beside its text: the passage that it is about, pictures, options.
 
-Options become part of the problem, and a letter its answer. A row is read by itself here, unlike a benchmark (`sage.evaluation.choices`), which shows as a whole whether numbers
-count options from 0 or from 1. So a number that may count them tells nothing.
+The options of multiple choice become part of the problem, and a letter its answer. A row is read by itself here,
+unlike a benchmark (`sage.evaluation.choices`), which shows as a whole whether numbers count options from 0 or from 1.
+So a number that may count them tells nothing.
 """
 
 from __future__ import annotations
