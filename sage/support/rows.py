@@ -12,6 +12,7 @@ import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 from sage.support.documents import DECODER, RepeatedKey, load_json
 from sage.support.files import whole
+from sage.support.not_rows import refuse_one_object, refuse_others
 from sage.support.plugins import first_line
 
 JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
@@ -40,21 +42,6 @@ class Unreadable:
 
 Row = dict[str, Any] | Unreadable
 
-# How other files begin that are found under these names.
-_OTHERS = {
-    b"version https://git-lfs": "a pointer of Git LFS, not the file itself: run git lfs pull in its folder",
-    b"/annex/objects/": "a pointer of git-annex, not the file itself: run git annex get",
-    b"PAR1": "a Parquet file: give it a name in .parquet",
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook: save the sheet as CSV",
-    b"\x1f\x8b": "compressed with gzip: unpack it",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it",
-    b"BZh": "compressed with bzip2: unpack it",
-    b"\xfd7zXZ": "compressed with xz: unpack it",
-    b"ARROW1": "an Arrow file: save it as Parquet",
-    b"<!doctype html": "a web page, not the data: download the file itself",
-    b"<html": "a web page, not the data: download the file itself",
-}
 _MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig",
     b"\xff\xfe\0\0": "utf-32",
@@ -84,7 +71,7 @@ def read_rows(path: Path, columns: Collection[str] | None = None, skip: int = 0)
         yield from _read_parquet(path, columns, skip)
         return
     encoding = _encoding(path)
-    rows = _read_csv(path, encoding) if suffix in CSV_SUFFIXES else _read_json(path, encoding)
+    rows = _read_csv(path, encoding) if suffix in CSV_SUFFIXES else _several(path, _read_json(path, encoding))
     for number, row in enumerate(rows):
         if number >= skip:
             yield row
@@ -107,14 +94,9 @@ def _head(path: Path) -> bytes:
         return file.read(64)
 
 
-def _refuse_others(path: Path, head: bytes) -> None:
-    if what := next((what for begin, what in _OTHERS.items() if head.lstrip().lower().startswith(begin.lower())), None):
-        raise ValueError(f"{path} is {what}")
-
-
 def _encoding(path: Path) -> str:
     head = _head(path)
-    _refuse_others(path, head)
+    refuse_others(path, head)
     encoding = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in head:
         raise ValueError(
@@ -161,16 +143,18 @@ def _read_json(path: Path, encoding: str) -> Iterator[Row]:
     if isinstance(row, Unreadable) and _undecoded(first[1]) is None and not _is_value(first[1]):
         yield from _json_values(path, "".join(_lines(path, encoding, "\n")))
         return
-    second = next(lines, None)
-    if second is None and isinstance(row, dict) and _are_columns(list(row.values())):
-        raise ValueError(
-            f"{path} holds one object of columns, not rows: write it with orient='records' (pandas), as lines or array"
-        )
     yield row
-    if second is not None:
-        yield _json_row(path, *second)
     for number, line in lines:
         yield _json_row(path, number, line)
+
+
+def _several(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, of which a single one must not hold the others."""
+    begin = list(islice(rows, 2))
+    if len(begin) == 1 and isinstance(begin[0], dict):
+        refuse_one_object(path, begin[0])
+    yield from begin
+    yield from rows
 
 
 def _is_value(line: str) -> bool:
@@ -179,14 +163,7 @@ def _is_value(line: str) -> bool:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return not (isinstance(value, list) and any(isinstance(element, dict) for element in value))
-
-
-def _are_columns(values: list[Any]) -> bool:
-    """Whether the values of one object are whole columns, by row number or as lists of the same length."""
-    if values and all(isinstance(value, dict) and value and all(key.isdecimal() for key in value) for value in values):
-        return True
-    return len(values) > 1 and all(isinstance(value, list) and len(value) == len(values[0]) > 1 for value in values)
+    return not (isinstance(value, list) and (not value or any(isinstance(element, dict) for element in value)))
 
 
 def _json_row(path: Path, number: int, line: str) -> Row:
@@ -331,7 +308,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     Raises:
         ValueError: it is missing, or something else; two of its columns have the same name.
     """
-    _refuse_others(path, _head(path).replace(b"PAR1", b"    ", 1))
+    refuse_others(path, _head(path).replace(b"PAR1", b"    ", 1))
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
@@ -377,13 +354,13 @@ def _group(file: pq.ParquetFile, path: Path, group: int, before: int, columns: l
             yield Unreadable(f"{path}, row {number}: the file is damaged here ({first_line(error)})")
 
 
-_VALUES = (pa.ArrowException, ValueError, OverflowError, NotImplementedError)
+_VALUES = (pa.ArrowException, ValueError, OverflowError, NotImplementedError, KeyError)
 """What a cell raises that has no counterpart in Python, such as a text that is not UTF-8."""
 
 
 def _rows(batch: pa.RecordBatch, path: Path, before: int) -> list[Row]:
     try:
-        return batch.to_pylist()
+        return batch.to_pylist(maps_as_pydicts="strict")
     except _VALUES:
         return [_parquet_row(batch.slice(n, 1), f"{path}, row {before + n}") for n in range(batch.num_rows)]
 
@@ -392,7 +369,7 @@ def _parquet_row(batch: pa.RecordBatch, where: str) -> Row:
     row = {}
     for name, cell in zip(batch.schema.names, batch.columns, strict=True):
         try:
-            row[name] = cell[0].as_py()
+            row[name] = cell[0].as_py(maps_as_pydicts="strict")
         except _VALUES as error:
             return Unreadable(
                 f"{where}: the cell of column {name!r} cannot be read ({first_line(error)}); mend it or leave it out"

@@ -101,7 +101,11 @@ NOT_DATA = {
     "twice.csv": (b"problem,answer,answer\na,1,2\n", "two columns are called 'answer'"),
     "columns.json": (b'{"problem": {"0": "a", "1": "b"}, "answer": {"0": "1", "1": "2"}}', "one object of columns"),
     "lists.json": (b'{"problem": ["a", "b"], "answer": ["1", "2"]}', "one object of columns"),
-    "wrapped.json": (b'{"data": [{"problem": "a"}], "version": 1}', "no column 'problem'"),
+    "wrapped.json": (b'{"data": [{"problem": "a"}], "version": 1}', "one object, not rows (they are in its 'data')"),
+    "pretty_wrapped.json": (b'{\n "train": [\n  {"problem": "a"}\n ],\n "test": []\n}', "they are in its 'train'"),
+    "named.json": (b'{"q1": {"problem": "a"}, "q2": {"problem": "b"}}', "they are in it by name"),
+    "split.json": (b'{"columns": ["problem"], "data": [["a"]]}', "they are in its 'data'"),
+    "nothing.json": (b"[]\n", "no rows"),
     "quotes.csv": (b"problem,answer\n" + b'a,"x\n' * 300, "line 2: a quote is opened"),
     "empty.parquet": (b"", "not a Parquet file"),
 }
@@ -252,6 +256,18 @@ def test_a_cell_that_python_cannot_hold_matters_only_where_it_is_read(tmp_path, 
     assert len(kept) == 2 and not dropped
     assert run("benchmarks", "--names", f"mine={tmp_path / 'in.parquet'}", "--out", tmp_path / "val.parquet") == 2
     assert "row 0: the cell of column 'when' cannot be read" in capsys.readouterr().err
+
+
+def test_a_map_is_a_structure(tmp_path):
+    schema = pa.schema({"problem": pa.string(), "reward_model": pa.map_(pa.string(), pa.string())})
+    rows = [
+        {"problem": "What is 1 times 3?", "reward_model": [("ground_truth", "3"), ("style", "rule")]},
+        {"problem": "What is 2 times 3?", "reward_model": [("ground_truth", "6"), ("ground_truth", "7")]},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "in.parquet")
+    kept, dropped = table(tmp_path, tmp_path / "in.parquet")
+    assert [row["reward_model"]["ground_truth"] for row in kept] == ["3"]
+    assert [(row["row"], row["reason"]) for row in dropped] == [(1, "unreadable")]
 
 
 def test_times_and_dictionaries_are_no_obstacle(tmp_path):
