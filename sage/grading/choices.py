@@ -13,7 +13,7 @@ _INTRODUCTION = r'(?:"(?i:the|correct|right|best|final|option|choice|answer)"|=|
 _ALONE = re.compile(rf"{_INTRODUCTION}(?:([A-Ja-j])|\(([A-Ja-j])\)?|\[([A-Ja-j])\]|([A-Ja-j])\))")
 # What may stand behind the letter of a choice: the text of the option, but no second choice.
 _LABELLED = re.compile(
-    rf'{_INTRODUCTION}(?:\(([A-Ja-j])\)|\[([A-J])\]|([A-Ja-j])\)|([A-J])(?:[.:]|(?=\(?")|(?=\(\d)|-(?=["(\\])))'
+    rf'{_INTRODUCTION}(?:\(([A-Ja-j])\)|\[([A-J])\]|([A-Ja-j])\)|([A-J])(?:[.:]|(?=\(?")|(?=\(\d[^(),]*\))|-(?=["(\\])))'
     r'(?!"(?:and|or|nor)"|[,;/&+*^=<>_-])[ .:-]*(?!\(?[A-J]\)?\Z)(.+)',
     re.DOTALL,
 )
@@ -77,13 +77,13 @@ _LETTER = rf"{_MARKUP}{_FONT}{_MARKUP}(?:\(([A-J])\)|\[([A-J])\]|([A-J])"
 _NO_ARTICLE = r"(?![\w'’(]|[ \t]+(?!(?:because|since|as|which|given|due)\b)\w))"
 _NO_SECOND = r"(?!\W{0,4}(?:[,/&]|or\b|and\b)\W{0,3}[A-J]\b)"
 _STATED = re.compile(
-    r"(?i:<answer>|\b(?:answer|option|choice)\"?\s*(?:(?:is|(?:should|must|would)\s+be)\b\s*:?|[:=])"
+    r"(?i:<answer>|\b(?:ans(?:wer)?|option|choice|correct\s+response)\"?(?:\s+to\s+(?:the|this)\s+(?:question|problem))?"
+    r"\s*(?:(?:is|(?:should|must|would)\s+be)\b\s*:?|[:=])"
     r"|\b(?:respuesta|réponse|antwort|risposta|resposta|ответ)(?:\s\w{1,12})?\s?(?:\b(?:es|est|ist|è|é)\b|:)"
     rf"|(?:答案|选项)\s*(?:是|为|选)?\s*[:：]?|故?选(?:择|项)?\s*[:：]?){_MARKUP}"
     rf"(?i:(?:therefore|thus|clearly|indeed|simply|option|choice|letter)\s+)*{_LETTER}{_NO_ARTICLE}{_NO_SECOND}"
     rf"|(?i:\banswer)[\s*_:#]*\n\s*{_LETTER}(?=[\s.*_$)}}]*(?:\n|\Z)))"
-    r"|(?i:\b(?:option|choice|answer)\s+)?(?:\(([A-J])\)|(?i:(?<=option )|(?<=choice )|(?<=answer ))([A-J]))[*_]*\s+is"
-    r"\s+(?:the\s+)?"
+    r"|(?:\(([A-J])\)|(?i:\b(?:option|choice|answer|so,?|thus,?|hence,?|therefore,?)\s+)[*_]*([A-J]))[*_]*\s+is\s+(?:the\s+)?"
     r"(?:(?:only\s+)?(?:correct|right|best)|answer)\b"
     r"|\b([A-J])[*_]*\s+is\s+the\s+(?:only\s+)?(?:correct|right|best)\s+(?:answer|option|choice)\b"
     r"|(?i:\b(?:(?:matches|corresponds\s+to|(?:which|that|this)\s+is)\s+(?:the\s+)?(?:option|choice|answer)"

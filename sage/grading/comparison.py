@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sage.grading.answers import letters, number, same_number
 from sage.grading.choices import choice, choices, label, named_choice
-from sage.grading.kinds import Congruence, Kind, Limited, Listing, Matrix, Named, Phrase, Text, Value, is_simple, parse
+from sage.grading.kinds import Congruence, Kind, Limited, Listing, Matrix, Named, Phrase, Text, Value, parse
+from sage.grading.names import has_to_be_solved, is_simple, same_name
 from sage.grading.notation import canonical, without_degrees
 from sage.grading.regions import INFINITY, Chain, Region, Span, bounded
+from sage.grading.splitting import cut
 from sage.grading.words import UNIT_LETTERS, may_miss, may_miss_words, remark
 
 Mathematics = Callable[[str, str], "bool | None"]
@@ -129,8 +131,9 @@ class _Comparison:
 
     def _named(self, left: Kind, right: Kind) -> bool | None:
         if isinstance(left, Named) and isinstance(right, Named):
-            if _same_name(left.name, right.name):
-                return _any((self.same(left.item, right.item), self._equations(left, right)))
+            if same_name(left.name, right.name):
+                items = _all((self.same(left.item, right.item), self._between(left, right)))
+                return _any((items, self._equations(left, right)))
             if is_simple(left.name) and is_simple(right.name) and (_is_constant(left.item) or _is_constant(right.item)):
                 return False
             return self._equations(left, right)
@@ -138,7 +141,9 @@ class _Comparison:
             value = _any(self.same(item, right) for item in (left.item, left.exact) if item)
             if chosen := _CHOSEN.fullmatch(left.whole):
                 return _any((value, self.same(Value(rf"\binom{{{chosen[1]}}}{{{chosen[2]}}}"), right)))
-            if left.name and not letters(left.name) and isinstance(right, Value):
+            if has_to_be_solved(left.name):
+                return False  # 2x = 6, where the answer is 3
+            if left.name and not letters(left.name) and not is_simple(left.name) and isinstance(right, Value):
                 return _all((value, self.same(Value(left.name), right)))
             return value
         assert isinstance(right, Named)
@@ -146,9 +151,26 @@ class _Comparison:
             return False
         return _any(self.same(left, item) for item in (right.item, right.exact) if item)
 
+    def _between(self, left: Named, right: Named) -> bool | None:
+        """Whether what stands between the first and the last side, as in a=b=c, is in the other or the same as its end;
+        of symbols that have a value, whether what the answer says is."""
+        ours, theirs = (
+            [Value(s) for s in cut(side.whole, {"="})[0][1:-1] if letters(s) and '"' not in s] for side in (left, right)
+        )
+        known = [self._among(side, (*ours, left.item)) for side in theirs]
+        if not is_simple(left.name):
+            known += [self._among(side, (*theirs, right.item)) for side in ours]
+        return _all(known)
+
+    def _among(self, item: Kind, others: Sequence[Kind]) -> bool | None:
+        return _any(self.same(other, item) for other in others)
+
     def _equations(self, left: Named, right: Named) -> bool | None:
-        if '"' in left.whole + right.whole or r"\approx" in left.whole + right.whole:
+        whole = left.whole + right.whole
+        if '"' in whole or r"\approx" in whole:
             return False
+        if whole.count("=") > 2:
+            return self._in_order(*([Value(s) for s in cut(side.whole, {"="})[0]] for side in (left, right)))
         if is_simple(left.name) and left.name == right.name and not letters(left.whole) - letters(left.name):
             return False
         return self._mathematical(left.whole, right.whole)
@@ -181,6 +203,9 @@ class _Comparison:
         left, right = _region(left), _region(right)
         if not isinstance(left, Region) or not isinstance(right, Region):
             return False
+        if any("\\mathbb" in side.name for side in (left, right)):  # all integers n at least 3
+            over = [side.name.rpartition("}")[2] for side in (left, right)]
+            return over[0] == over[1] in _INDICES and self._unordered(left.spans, right.spans, self._spans)
         if left.name != right.name and any(map(_is_to_solve, (left, right))):
             plain = all(not side.name or is_simple(side.name) or _is_to_solve(side) for side in (left, right))
             same_variable = len(letters(left.name) | letters(right.name)) == 1
@@ -289,26 +314,12 @@ class _Comparison:
         return self._mathematics(left, right) if self._mathematics else None
 
 
-_GRAPH = ({"y", "f(x)"}, {"y'", "f'(x)", r"\frac{dy}{dx}"}, {"y", "f^{-1}(x)"})
-"""Names of one and the same function of x, of its derivative and of its inverse."""
+_INDICES = frozenset("ijklmnpq")
+_NO_SOLUTION = re.compile("no (?:real )?solution(?: exist)?")
 _CHOSEN = re.compile(r"C\(([^(),]+),([^(),]+)\)")
 _OF_A_FUNCTION = re.compile(r"[A-J]\(\d+\)")
 _ANGLE = re.compile(r"\\angle ?([A-Z]{3})")
 _BASED = re.compile(r"[+-]?\d[\w.]*_\d+|[A-F][\dA-F]*_\d\d+")
-
-
-_SPELLING = re.compile(r"\\overline ?\{(\w+)\}|(d\w)/(d\w)")
-
-
-def _same_name(left: str, right: str) -> bool:
-    left, right = (_SPELLING.sub(lambda m: m[1] or rf"\frac{{{m[2]}}}{{{m[3]}}}", name) for name in (left, right))
-    alike = left == right or any({left, right} <= names for names in _GRAPH)
-    return alike or _numbered(left, right) or _numbered(right, left)
-
-
-def _numbered(name: str, other: str) -> bool:
-    """Whether a name is another one with a number, as x_1 and x are."""
-    return bool(other) and re.fullmatch(rf"{re.escape(other)}_(?:\d|\{{\d+\}})", name) is not None
 
 
 def _alone(kind: Kind) -> Kind:
@@ -318,7 +329,7 @@ def _alone(kind: Kind) -> Kind:
 
 def _emptiness(kind: Kind) -> bool:
     return kind == Value(r"\emptyset") or (
-        isinstance(kind, Text) and kind.words in (("no", "solution"), ("no", "solution", "exist"))
+        isinstance(kind, Text) and _NO_SOLUTION.fullmatch(" ".join(kind.words)) is not None
     )
 
 

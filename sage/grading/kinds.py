@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Union
 
 from sage.grading.answers import letters
+from sage.grading.names import is_simple
 from sage.grading.regions import Chain, Region, Span, combine, inequality, interval, union
 from sage.grading.splitting import INEQUALITIES, LISTING, RELATIONS, cut, elements, enclosed
 from sage.grading.words import BINDING, WORD, remark, said, spoken
@@ -91,7 +92,7 @@ class Congruence:
 Kind = Union[Value, Text, Phrase, Listing, Matrix, Named, Limited, Congruence, Region, Chain]  # noqa: UP007
 
 _MODULUS = re.compile(
-    r"(?:([^\\]*?)\\equiv ?)?((?:(?!\\mod|\\equiv).)+?),? ?\(?\\mod ?\{?((?:(?!\\mod)[^{}()])+)\}?\)?"
+    r"(?:([^\\]*?)\\equiv ?)?((?:(?!\\mod|\\equiv).)+?),? ?\(?\\mod ?\{?((?:(?!\\mod)[^{}()=])+)\}?\)?"
 )
 _MATRIX = re.compile(r"[(\[]?\\begin\{([pbB]?)matrix\}(.*)\\end\{\1matrix\}[)\]]?", re.DOTALL)
 _SCALED = re.compile(
@@ -109,6 +110,11 @@ _IN_BRACKETS_BEHIND = re.compile(r"([^,;]+)\((.+)\)")
 _UNIT = rf"(?:{WORD}(?:\^ ?(?:\{{-?\d+\}}|\d))?)"
 _BEHIND = re.compile(rf'(?:\\cdot ?(?=")|[ *-](?=["(])|/(?=["(])|{_UNIT}|\((?:{_UNIT}|[ /*-]|\\cdot ?)+\)(?:\^\d)?)+\Z')
 _IN_FRONT = re.compile(rf"(?:{WORD}|[ -](?=\"))+[: ]*|\((?:{WORD})+\)")
+_IDLE_IN_FRONT = re.compile(
+    r'(?:(?:"the")?"(?:equation|line)"(?:"of"(?:"the")?"\w+")?[=:]?|"only"|(?:"for")?"(?:all|any|every)"|"for"(?=\\mathbb))(?=[^"]*(?:[=<>]|\\[gl]e(?![A-Za-z])))',
+    re.I,
+)
+"""What says nothing in front of an equation or inequality."""
 _OF_NUMBERS = re.compile(r'"(?:integer|number|real|prime)s" ?\Z', re.IGNORECASE)
 _BEFORE_OBJECT = ("of", "by", "than", "from", "to", "until", "after", "before")
 _BASE = re.compile(r'([0-9A-F]+)\(?"(?:in"")?base"(\d+)\)?')
@@ -145,8 +151,10 @@ def parse(text: str, depth: int = 0) -> Kind:
     classes = [item for item in items if isinstance(item, Congruence)]
     if len(classes) == len(items) and len({(each.name, each.modulus) for each in classes}) == 1:
         return replace(classes[0], residues=Listing(tuple(each.residues for each in classes), ordered=False))
-    if '"or"' in connectors and all(isinstance(item, Text) or _is_letter(item) for item in items):
-        items.append(Text(("or",)))  # who is not decided on; p or q says less than p and q
+    if '"or"' in connectors and (
+        all(isinstance(item, Text) or _is_letter(item) for item in items) or len(_symbols(items)) == len(items)
+    ):
+        items.append(Text(("or",)))  # who is not decided on; p or q says less than p and q, as do x = 3 or y = 2
     return Listing(_flat(items, text), ordered=False)
 
 
@@ -156,7 +164,12 @@ def _bounds_a_letter_of(rest: str, condition: str, depth: int) -> bool:
 
 
 def _is_letter(item: Kind) -> bool:
-    return isinstance(item, Value) and not item.remark and bool(re.fullmatch(r"(?:\\neg ?)?[A-Za-z]", item.math))
+    return isinstance(item, Value) and not item.remark and bool(re.fullmatch(r"(?:\\neg ?)?[A-Za-z]+", item.math))
+
+
+def _symbols(items: Sequence[Kind]) -> set[str]:
+    """The different symbols, numbered or not, whose values items are."""
+    return {re.split("_", item.name)[0] for item in items if isinstance(item, Named) and is_simple(item.name)}
 
 
 def _as_point(item: Kind) -> Kind:
@@ -170,7 +183,8 @@ def _flat(items: Sequence[Kind], text: str) -> tuple[Kind, ...]:
     r"""The elements of a list, each sign of a ``\pm`` as one."""
     if r"\pm" not in text:
         return tuple(items)
-    parts = (item.items if isinstance(item, Listing) and not item.ordered else (item,) for item in items)
+    bare = (item.item if isinstance(item, Named) and isinstance(item.item, Listing) else item for item in items)
+    parts = (item.items if isinstance(item, Listing) and not item.ordered else (item,) for item in bare)
     return tuple(part for each in parts for part in each)
 
 
@@ -212,6 +226,8 @@ def _element(text: str, depth: int) -> Kind:
         matrix = Matrix(tuple(_cells(row, depth) for row in match[2].split(r"\\") if row.strip()))
         return matrix.rows[0][0] if [len(row) for row in matrix.rows] == [1] else matrix
     sides, signs = cut(text, RELATIONS)
+    if signs and (match := _IDLE_IN_FRONT.match(text)):
+        return _element(text[match.end() :], depth + 1)
     if r"\begin" in text and signs == ["="] and r"{cases}" not in text:
         if r"\begin" not in sides[0]:
             return _equation(text, depth)
@@ -284,7 +300,7 @@ def _bracketed(text: str, found: tuple[str, str, str] | None, depth: int) -> Kin
             name = re.split(r"\\in", sides[0])[0].strip()
             if isinstance(rule, (Region, Congruence)) and rule.name == name:
                 return replace(rule, name="") if isinstance(rule, Region) else rule
-            return Value(text)
+            return _over(sides[0], sides[1], depth) or Value(rf"\{{{sides[0]}|{sides[1]}\}}")
         if not inside:
             return Value(r"\emptyset")
         if inside == r"\emptyset":
@@ -328,21 +344,6 @@ def _equation(text: str, depth: int) -> Kind:
 
 def _named(name: str) -> str:
     return " ".join(spoken(name)) if '"' in name and re.fullmatch(rf"(?:{WORD}| )+", name) else name
-
-
-_NAME = re.compile(
-    r"[A-Za-z ]+(?:_(?:\w|\{[^{}]*\}))?(?:\^\{-1\}|\^T|\^\{\(\d\)\})?'*(?:\([^()=]*(?:\([^()]*\))?[^()=]*\))?"
-    r"|\\[a-z]+(?:_(?:\w|\{[^{}]*\}))?(?:\([A-Za-z, ]*\))?|\\(?:angle|triangle|det) ?(?:[A-Z](?:_\w)?'* ?)+"
-    r"|\\(?:overline|overrightarrow|vec|hat) ?\{?\w+\}?"
-    r"|\|[A-Z]+\||\[[A-Z]+\]|\\frac\{d ?\w*\}\{d ?\w\}|d\w/d\w"
-)
-
-
-def is_simple(name: str) -> bool:
-    r"""Whether an equation's left side only names what the right side is: a symbol, ``f(x)``, ``\angle ABC``, words."""
-    if '"' in name:
-        return bool(re.fullmatch(r"[^+*/^\d=]+", name))
-    return bool(_NAME.fullmatch(name)) and name not in ("e", "i") and bool(re.search("[A-Za-z]", name))
 
 
 def _with_words(text: str, depth: int) -> Kind:

@@ -12,79 +12,22 @@ from functools import lru_cache
 from sage.grading.unicode import to_latex
 from sage.grading.words import quote, quote_all, say, scale, subscript
 
-_DROPPED = [
-    "left",
-    "right",
-    "middle",
-    "big",
-    "Big",
-    "bigg",
-    "Bigg",
-    "bigl",
-    "bigr",
-    "Bigl",
-    "Bigr",
-    "biggl",
-    "biggr",
-    "Biggl",
-    "Biggr",
-    "displaystyle",
-    "textstyle",
-    "scriptstyle",
-    "limits",
-    "nolimits",
-    "tiny",
-    "small",
-    "normalsize",
-    "large",
-    "Large",
-    "LARGE",
-    "huge",
-    "Huge",
-    "bf",
-    "bfseries",
-    "it",
-    "itshape",
-    "rm",
-    "sf",
-    "tt",
-    "sl",
-    "em",
-    "mathstrut",
-    "strut",
-    "checkmark",
-    "blacksquare",
-    "qed",
-    "boldmath",
-    "centering",
-    "noindent",
-    "nonumber",
-    "notag",
-    "protect",
-    "mathopen",
-    "mathclose",
-    "mathbin",
-    "mathrel",
-    "mathord",
-    "relax",
-    "therefore",
-]
-_SPACES = [
-    "quad",
-    "qquad",
-    "thinspace",
-    "medspace",
-    "thickspace",
-    "enspace",
-    "enskip",
-    "space",
-    "nobreakspace",
-    "newline",
-    "par",
-    "hfill",
-]
+
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
+_DROPPED = _names("""
+    left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle
+    scriptstyle limits nolimits tiny small normalsize large Large LARGE huge Huge bf bfseries it itshape rm sf tt
+    sl em mathstrut strut checkmark blacksquare qed boldmath centering noindent nonumber notag protect mathopen
+    mathclose mathbin mathrel mathord relax therefore
+""")
+_SPACES = _names("""
+    quad qquad thinspace medspace thickspace enspace enskip space nobreakspace newline par hfill
+""")
 _SYNONYMS = {
-    "frac": "dfrac tfrac cfrac", "le": "leq leqslant leqq", "ge": "geq geqslant geqq", "ne": "neq not=",
+    "frac": "dfrac tfrac cfrac nicefrac sfrac", "le": "leq leqslant leqq", "ge": "geq geqslant geqq", "ne": "neq not=",
     "approx": "thickapprox simeq doteq", "emptyset": "varnothing", "ldots": "dots cdots dotsc dotsb", "infty": "infin",
     "setminus": "backslash smallsetminus", "cup": "bigcup", "cap": "bigcap", "degree": "textdegree", "mod": "bmod",
     "ast": "star", "overline": "bar", "to": "rightarrow longrightarrow implies Rightarrow Longrightarrow",
@@ -102,65 +45,32 @@ _REPLACED = (
         "langle": "(", "rangle": ")", "colon": ":", "ast": "*", "prime": "'", "R": r"\mathbb{R}", "Z": r"\mathbb{Z}",
         "N": r"\mathbb{N}", "Q": r"\mathbb{Q}", "reals": r"\mathbb{R}", "Reals": r"\mathbb{R}", "euro": '"euro"',
         "pounds": '"sterling"', "yen": '"yen"', "rupees": '"rupee"', "cents": '"cent"',
-        "textdollar": '"$"', "land": '"and"',
+        "textdollar": '"$"', "mathdollar": '"$"', "land": '"and"',
         "wedge": '"and"', "lor": '"or"', "vee": '"or"', "percent": "%", "pmod": r"\mod ", "lg": r"\log_{10} ",
         "lnot": r"\neg ", "top": "T", "intercal": "T", "imath": "i", "jmath": "j",
     }
 )  # fmt: skip
 _WRAPPERS = frozenset(
-    [
-        "boxed",
-        "fbox",
-        "framebox",
-        "mathbf",
-        "boldsymbol",
-        "bm",
-        "mathit",
-        "mathsf",
-        "mathtt",
-        "mathnormal",
-        "underline",
-        "bold",
-        "pmb",
-        "bbox",
-        "vec",
-        "uline",
-        "ensuremath",
-        "smash",
-        "textcolor",
-        "colorbox",
-        "color",
-    ]
+    _names("""
+    boxed fbox framebox mathbf boldsymbol bm mathit mathsf mathtt mathnormal underline bold pmb bbox vec uline
+    ensuremath smash textcolor colorbox color
+    """)
 )
 _TEXTS = frozenset(
-    [
-        "text",
-        "textbf",
-        "textit",
-        "textrm",
-        "textsf",
-        "texttt",
-        "textnormal",
-        "textup",
-        "textsc",
-        "textsl",
-        "textmd",
-        "emph",
-        "mbox",
-        "hbox",
-        "mathrm",
-        "operatorname",
-    ]
+    _names("""
+    text textbf textit textrm textsf texttt textnormal textup textsc textsl textmd emph mbox hbox mathrm
+    operatorname
+    """)
 )
 _WITHOUT_EFFECT = re.compile(
     r"\\(?:text)?color(?:box)?\s*(?:\[[^\]{}]*\])?\{[^{}]*\}|\\[hv]space\*?\{[^{}]*\}|\\(?:label|tag|vphantom|hphantom)\*?\{[^{}]*\}"
     r"|\\phantom\s*(?:\{[^{}]*\}|[^\\{}])|\\(?:left|right)\s*\.|(?<![A-Za-z0-9)\]}*])\*\*(?=[^*\s])|(?<=[^*\s])\*\*(?=[\s.,]*\Z)|`+"
-    r"|\A\s*\\(?:Rightarrow|Longrightarrow|implies|Leftrightarrow|iff|star|bullet|#)(?![A-Za-z])"
+    r"|\A\s*\\(?:(?:long)?rightarrow|to|Rightarrow|Longrightarrow|implies|Leftrightarrow|iff|star|bullet|#)(?![A-Za-z])"
 )
 _LINES = re.compile(r"\\(?:begin|end)\{(?:aligned|align|gathered|gather|split|equation|multline|cases)\*?\}")
-_ARRAY = re.compile(r"\\(begin|end)\{array\}(?:\{[^{}]*\})?")
+_ARRAY = re.compile(r"\\(begin|end)\{(?:array|smallmatrix)\}(?:\{[^{}]*\})?")
 _SYSTEM = re.compile(
-    r"(?:\\left\s*)?\\\{\s*\\begin\{array\}(?:\{[^{}]*\})?((?:(?!\\end).)*)\\end\{array\}(?!\s*(?:\\right\s*)?\\\})",
+    r"(?:\\left\s*)?\\\{\s*\\begin\{(array|aligned|gathered)\}(?:\{[^{}]*\})?((?:(?!\\end).)*)\\end\{\1\}(?!\s*(?:\\right\s*)?\\\})",
     re.DOTALL,
 )
 """Lines behind a brace that nothing closes, as *cases* are set."""
@@ -179,12 +89,14 @@ _MICRO = re.compile(
     r"|\\(?:text|mathrm)\{\s*(?:\\mu\s*|[µμ])([A-Za-z])\s*\}|\\mu\s+([mFCAsHLWV])(?=[\s.]*\Z))"
 )
 _ACCENT = re.compile(r"\\(hat|tilde|bar|overline|dot|ddot)\s+([A-Za-z])(?![A-Za-z])")
-_HAT = re.compile(r"\\hat\{\s*(\\[ij]math|[ijknrxyz])\s*\}")
+_HAT = re.compile(r"\\hat\{\s*(?:\\(?:mathbf|textbf|boldsymbol|bm)\s*\{?\s*)?(\\[ij]math|[ijknrxyz])\s*\}?\s*\}")
 _CROSS = re.compile(
     r"(\\(?:vec|mathbf|boldsymbol|bm)\s*\{?[A-Za-z]\}?|\\nabla)\s*\\times(?=\s*\\(?:vec|mathbf|boldsymbol|bm)\b)"
 )
 """The product of two vectors, which is no product of numbers."""
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_SHORT_MONTHS = "jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
+_SHORT_MONTH = re.compile(rf'"({_SHORT_MONTHS})"(?= ?\d)|(?:(?<=\d)|(?<=\d ))"({_SHORT_MONTHS})"', re.IGNORECASE)
 _DATE = re.compile(
     rf'(?:(\d{{1,2}}) ?(?:"of" ?)?)?("(?:{_MONTHS})") ?(?:(\d{{1,2}})\b)? ?,? ?(\d{{4}})(?!\d)', re.IGNORECASE
 )
@@ -196,7 +108,9 @@ _RATE = re.compile(
     r"(?<=\d) (mm|cm|m|km|ft|mi|mg|g|kg|mL|L|J|kJ|N|W|rad|rev)/(s|h|hr|min|m|L|mL|kg|g|K|mol)(?=\^|\W*\Z)"
 )
 _SCALED_UNIT = re.compile(r"(?<=\d)\s?([kMm](?:W|J|V|A|N|Pa|eV))(?=[\s.]*\Z)")
-_ABBREVIATED = re.compile(r"\b((?i:sq|cu|ft|in|yd|mi|lb|oz|hr|min|sec|approx|mr|mrs|ms|dr|st|rs))\.(?=[\s}]|\Z)")
+_ABBREVIATED = re.compile(
+    r"\b((?i:sq|cu|ft|in|yd|mi|lb|oz|hr|min|sec|approx|mr|mrs|ms|dr|st|rs|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec))\.(?=[\s}]|\Z)"
+)
 _CHOOSE = [
     (re.compile(r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
     (re.compile(r"(?:\{\})?[_^]\{?(\d+)\}?\s?C_\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
@@ -214,7 +128,7 @@ _GROUPED_DIGITS = re.compile(r"(?<![\d.,])(?<!\\frac )\d{1,3}(?: \d{3})+(?![\d/]
 # The blank in 45, 135 stays: it is a list, 45,135 is a number.
 _LOOSE_SPACE = re.compile(r"(?!(?<=\d,) \d{3}(?!\d))(?:(?<!\w) | (?!\w))")
 _PLAIN_NAMES = re.compile(
-    r"(?<![A-Za-z\\\"])(sqrt|pi|theta|alpha|beta|sin|cos|tan|cot|sec|csc|cis|log|ln|infty|inf|mod)(?![A-Za-z\"])"
+    r"(?<![A-Za-z\\\"])(sqrt|pi|theta|alpha|beta|arcsin|arccos|arctan|sin|cos|tan|cot|sec(?![.\s]*\Z)|csc|cis|log|ln|infty|inf|mod)(?![A-Za-z\"])"
 )
 _EXCEPT = re.compile(
     r'\\mathbb\{R\} ?"(?:except|but|without)" ?(?:"for" ?)?(?:[a-z] ?= ?)?([^"=]*(?:"(?:and|or)"[^"=]*)*)'
@@ -228,6 +142,11 @@ _AND_UNIT = re.compile(
 _AND = re.compile(r' ?,? ?"(?:and|or)" ?')
 _PLAIN_ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 _SYMMETRIC = re.compile(r"\\(max|min|gcd|lcm) ?(?:\(([^()]+)\)|\\\{([^{}]+)\\\})")
+_BARE = re.compile(r"\\frac ([A-Za-z]) ?([A-Za-z\d])")
+_IS_BOUNDED = re.compile(
+    r"= ?(?=\\[gl]e(?![A-Za-z])|[<>])|\\mathbb\{R\}(?= ?(?:[A-Za-z] ?)?(?:\\[gl]e(?![A-Za-z])|[<>]))"
+)
+"""What says nothing in front of a sign: *x is at least 2*, *all real numbers x at least 2*."""
 _FINISHED = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?|[A-Za-z]")
 
 
@@ -258,17 +177,18 @@ def canonical(text: str) -> str:
     text = re.sub(r"\*\*(-?\w+)|\^(-\d+|\d\d+)", r"^{\1\2}", text)
     text = _measured(" ".join(text.replace("~", " ").split()))
     text = _ORDINAL.sub("", _PLAIN_NAMES.sub(_plain_name, text))
-    text = _DATE.sub(_dated, _BASE.sub(r"_{\1}", quote(_ORDINAL.sub("", text))))
+    text = _BASE.sub(r"_{\1}", quote(_ORDINAL.sub("", _BARE.sub(r"\\frac{\1}{\2}", text))))
+    text = _DATE.sub(_dated, _SHORT_MONTH.sub(_month, text))
     text = _CIS.sub(r"e^{i(\1\2)}", _SUBSCRIPT.sub(lambda match: f"_{{{subscript(match[1])}}}", text))
     text = _TEMPERATURE.sub(lambda match: f'"{dict(C="celsius", F="fahrenheit")[match[1]]}"', text)
     text = re.sub(r'(?<=\d) ?"to" ?(?=\d)', ":", _FULL_HOUR.sub("", text))
     text = _AND_UNIT.sub(r"\1\2", _IN_BRACKETS.sub(r"\1_", text))
     text = _EXCEPT.sub(_without, scale(say(_FRACTION_OF_UNITS.sub(r"\1/(\2)", text))))
     text = _PLAIN_ROOT.sub(r"\\sqrt{\1}", _GROUPED_DIGITS.sub(lambda match: match[0].replace(" ", ""), text))
-    text = _SYMMETRIC.sub(_sorted, text)
+    text = _IS_BOUNDED.sub("", _SYMMETRIC.sub(_sorted, text))
     text = re.sub(r"([\^_])\{(\w)\}(?!\d)", r"\1\2", _LOOSE_SPACE.sub("", " ".join(text.split())))
     text = _FRENCH.sub(_round, text)
-    text = re.sub(r"^(?:=|:|\\approx ?)+|[.,;: ]+\Z", "", text)
+    text = re.sub(r"^<([^<>]+,[^<>]+)>\Z", r"(\1)", re.sub(r'^(?:=|:|\\approx ?)+|(?:[.,;: ]|(?<=")!)+\Z', "", text))
     return text[1:-1] if text.startswith("{") and text.endswith("}") and "{" not in text[1:] else text
 
 
@@ -290,6 +210,7 @@ def _in_degrees(match: re.Match[str]) -> str:
 def _written_out(text: str) -> str:
     """Text without a line break at its end, its vectors from point to point and functions by the usual commands."""
     text = re.sub(r"\\vec\s*\{\s*([A-Z]{2})\s*\}", r"\\overrightarrow{\1}", text.rstrip("\\ \t\n"))
+    text = re.sub(r"\\overrightarrow\s*\{\s*([a-z])\s*\}", r"\\vec{\1}", text)
     return re.sub(r"\\operatorname\*?\{(max|min)\}", r"\\\1 ", text)
 
 
@@ -302,6 +223,10 @@ def _dated(match: re.Match[str]) -> str:
     """A date with its month in front: 15 March 2021 is March 15, 2021."""
     before, month, behind, year = match.groups()
     return match[0] if bool(before) == bool(behind) else f"{month}{before or behind},{year}"
+
+
+def _month(match: re.Match[str]) -> str:
+    return f'"{next(name for name in _MONTHS.split("|") if name.startswith((match[1] or match[2])[:3].lower()))}"'
 
 
 def _without(match: re.Match[str]) -> str:
@@ -338,7 +263,9 @@ def _lines(text: str) -> str:
     """Text with displayed lines as a list, and arrays as matrices."""
     if r"\begin" not in text:
         return re.sub(r"\\\\(?=[A-Za-z{}])", r"\\", text)  # JSON that was escaped twice
-    text = _ARRAY.sub(r"\\\1{matrix}", _SYSTEM.sub(r"\\begin{cases}\1\\end{cases}", text))
+    text = _ARRAY.sub(
+        r"\\\1{matrix}", _SYSTEM.sub(r"\\begin{cases}\2\\end{cases}", re.sub(r"\\cr(?![A-Za-z])", r"\\\\", text))
+    )
     if not _LINES.search(text) or "matrix" in text or (r"{cases}" in text and "&" in re.sub(r"&\s*=", "=", text)):
         return text
     text = re.sub(r"\\\\(?:\[[^\]]*\])?(?=\s*&?\s*=)", " ", _LINES.sub("", text).replace("&", ""))

@@ -23,7 +23,7 @@ _JOINT = re.compile(
 _SEPARATOR = re.compile(r"[,;&]|and\b|or\b|和|或|以及|\([a-z0-9]\)")
 _NAME = re.compile(r"([A-Za-z](?:_\{?\w+\}?)?)\s*=[\s$]*(?:\\[(\[]\s*)?\Z")
 _RETRACTION = re.compile(
-    r"(?i:\b(?:wrong|mistake|incorrect|error|instead|actually|wait|hmm+|reconsider|fails?|however|but|guess(?:ed)?|attempt|final\s+answer|too\s+(?:small|large|big|low|high)|impossible|invalid|extraneous|reject(?:ed)?|must\s+be|no(?=[.,!])|correct(?:ion|ed)|not|check)\b)"
+    r"(?i:\b(?:wrong|mistake|incorrect|error|instead|actually|wait|hmm+|reconsider|fails?|however|but|guess(?:ed)?|attempt|(?:final|(?:so|hence|thus|therefore),?\s+(?:the|our))\s+answer|too\s+(?:small|large|big|low|high)|impossible|invalid|extraneous|reject(?:ed)?|must\s+be|no(?=[.,!])|correct(?:ion|ed)|not|check)\b)"
 )
 _DENIED = re.compile(r"(?i:\bnot)[\s$]*(?:\\[(\[]\s*)?\Z")
 

@@ -23,7 +23,7 @@ _COMMANDS = {
     "⇒": "Rightarrow", "⌊": "lfloor", "⌋": "rfloor", "⌈": "lceil", "⌉": "rceil", "⟨": "langle", "⟩": "rangle",
     "∧": "wedge", "∨": "vee", "¬": "neg", "…": "ldots", "⋯": "cdots", "∑": "sum", "∏": "prod", "∫": "int",
     "∂": "partial", "∇": "nabla", "°": "degree", "º": "degree", "˚": "degree", "√": "sqrt", "∛": "sqrt[3]",
-    "∜": "sqrt[4]", "€": "euro", "£": "pounds", "¥": "yen", "¢": "cents", "₹": "rupees",
+    "∜": "sqrt[4]", "€": "euro", "£": "pounds", "¥": "yen", "¢": "cents", "₹": "rupees", "ℏ": "hbar",
 }  # fmt: skip
 _PLAIN = {
     "−": "-", "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "―": "-", "⁄": "/", "∕": "/", "∗": "*", "′": "'",

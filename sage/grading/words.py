@@ -55,6 +55,7 @@ _FUNCTIONS = frozenset(
         "re im var cov sgn arg"
     )
 )
+_UNITS_LIKE_FUNCTIONS = frozenset(("sec", "deg"))
 _SHORT = frozenset(name for name in (*_NAMES, *_COMPOUND, *_POWERS) if 1 < len(name) < 4) | frozenset(
     _words(
         "is are was has and or if not the to of for all any no yes odd per lbs yds hrs yrs kgs by at its it both "
@@ -78,7 +79,7 @@ BINDING = frozenset(
         "january february march april may june july august september october november december "
         "jan feb apr jun jul aug sept oct nov dec monday tuesday wednesday thursday friday saturday sunday "
         "undefined wrong bc bce half twice double triple dozen hundred thousand every all false incorrect "
-        "impossible must cannot too such"
+        "impossible must cannot too such axis"
     )
 )
 """Words that a value may not lose."""
@@ -99,9 +100,9 @@ _PHRASES = {
     "no less than": r"\ge ", "at least": r"\ge ", "at most": r"\le ", "greater than": ">", "more than": ">",
     "less than": "<", "fewer than": "<", "not equal to": r"\ne ", "is equal to": "=", "equal to": "=", "equals": "=",
     "equal": "=", "is": "=", "are": "=", "plus or minus": r"\pm ", "percent": "%", "per cent": "%",
-    "degrees": r"\degree ", "degree": r"\degree ", "infinity": r"\infty ", "union": r"\cup ", "minus": "-",
-    "negative": "-", "all real numbers": r"\mathbb{R}", "all reals": r"\mathbb{R}", "all real": r"\mathbb{R}",
-    "real numbers": r"\mathbb{R}", "all integers": r"\mathbb{Z}",
+    "degrees": r"\degree ", "degree": r"\degree ", "deg": r"\degree ", "infinity": r"\infty ", "union": r"\cup ",
+    "minus": "-", "negative": "-", "all real numbers": r"\mathbb{R}", "all reals": r"\mathbb{R}",
+    "all real": r"\mathbb{R}", "real numbers": r"\mathbb{R}", "all integers": r"\mathbb{Z}",
     "all nonzero real numbers": r"\mathbb{R}\setminus\{0\}", "all positive real numbers": r"(0,\infty)",
     "all natural numbers": r"\mathbb{N}", "empty set": r"\emptyset ", "modulo": r"\mod ", "mod": r"\mod ",
 }  # fmt: skip
@@ -150,8 +151,10 @@ def _quoted(run: str) -> str:
 def _is_word(text: str, start: int, end: int) -> bool:
     run, before, after = text[start:end], text[start - 1 : start], text[end : end + 1]
     lower = run.lower()
-    if lower in _FUNCTIONS or before in ("_", "^", "\\"):
+    if before in ("_", "^", "\\"):
         return False
+    if lower in _FUNCTIONS:
+        return _is_unit_behind(text, start, end)
     if not run.isascii():
         return True
     if lower in _PRODUCTS and (
@@ -171,6 +174,12 @@ def _is_word(text: str, start: int, end: int) -> bool:
     return bounded and (lower in _SHORT or (len(run) == 3 and run[0].isupper() and run[1:].islower()))
 
 
+def _is_unit_behind(text: str, start: int, end: int) -> bool:
+    """Whether *sec* or *deg* is what a value ends in, and no function of what follows."""
+    behind = _VALUE_IN_FRONT.search(text[max(0, start - 8) : start])
+    return text[start:end] in _UNITS_LIKE_FUNCTIONS and behind is not None and not text[end:].strip(" .")
+
+
 def quote_all(content: str, before: str) -> str:
     r"""The content of a ``\text{}`` with its words in quotes: all but single letters, function names and capitals,
     which name points and choices; letters of units too if they stand behind a value, at the end of what is before."""
@@ -182,11 +191,11 @@ def quote_all(content: str, before: str) -> str:
         letters, start = match[0], match.start()
         if content[start - 1 : start] in ("\\", '"'):
             return letters
-        if letters.lower() in _FUNCTIONS:
+        behind = behind_value or bool(re.search(r"\d\s*\Z", content[max(0, start - 20) : start]))
+        if letters.lower() in _FUNCTIONS and not (behind and letters in _UNITS_LIKE_FUNCTIONS):
             return '"mod"' if letters == "mod" else f"\\{letters} "
         if content[start - 1 : start].isdigit() and content[match.end() : match.end() + 1].isdigit():
             return letters  # a digit of 1A3
-        behind = behind_value or bool(re.search(r"\d\s*\Z", content[max(0, start - 20) : start]))
         if len(letters) == 1:
             return f'"{letters}"' if behind and letters in UNIT_LETTERS else letters
         capitals = letters.isupper() and not behind and letters.lower() not in _SHORT

@@ -145,6 +145,14 @@ def test_hostile_answers_are_cut_off_here(slow: str) -> None:
         (r"\lnot p \vee q", r"\neg p \lor q"),
         (r"\{2, 4, 6, ...\}", r"\{2,4,6,\ldots\}"),
         (r"\hat p", r"\hat{p}"),
+        (r"\mathdollar 1250", r"\$1,250"),
+        (r"2\overrightarrow{a}-\overrightarrow{b}", r"2\vec{a}-\vec{b}"),
+        ("ℏω", r"\hbar\omega"),
+        ("arctan 2", r"\arctan 2"),
+        (r"\text{Yes!}", "Yes"),
+        (r"\rightarrow 13", "13"),
+        (r"\{x:x\text{ is even}\}", r"\{x\mid x\text{ is even}\}"),
+        ("f(2)+f(1)=6", "6"),
     ],
 )
 def test_notations(verifier: MathVerifier, candidate: str, answer: str) -> None:
@@ -178,6 +186,10 @@ def test_notations(verifier: MathVerifier, candidate: str, answer: str) -> None:
         (r"7\text{ is not the answer}", "7"),
         (r"\text{any number such as }7", "7"),
         ("n", r"n \text{ must be prime}"),
+        ("x", r"\text{x-axis}"),
+        ("a=d=c", "a=b=c"),
+        ("x=y=w=2", "x=y=z=2"),
+        ("3n-1=6", "6"),
     ],
 )
 def test_what_math_verify_would_accept(verifier: MathVerifier, candidate: str, answer: str) -> None:
