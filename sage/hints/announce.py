@@ -13,22 +13,22 @@ _QUANTITY = (
     r"(?:values?|states?|totals?|amounts?|counts?|sums?|numbers?|figures?|products?|costs?|prices?|probability|areas?|"
     r"outputs?|tally|quantity|ratio|lengths?|angles?|volumes?|integers?|scores?|expression|results?|answers?)"
 )
-_ANSWER = rf"(?:(?:{_ADJECTIVE}\s){{0,2}}(?:answers?|ans)\b\.?|final\s{_QUANTITY})"
+_ANSWER = rf"(?:(?:{_ADJECTIVE}[\s_]){{0,2}}(?:answers?|ans)\b\.?|final\s{_QUANTITY})"
 _NOUN = (
     rf"(?:{_ANSWER}|(?:{_ADJECTIVE}\s){{0,2}}(?:results?|solutions?)|{_SOUGHT}\s{_QUANTITY}"
     r"|correct\s(?:value|total|number)|\bQ\.?E\.?D\b)"
 )
 # What may stand between "the answer" and "is". Closed classes of words only: "the answer depends on whether x is 2".
 _BETWEEN = (
-    r"(?:\s\(?(?:here|then|now|therefore|thus|hence|so|to|the|this|that|these|of|for|in|we|you|us|your|our|it|problem|"
-    r"question|exercise|task|part|must|should|shall|will|would|can|could|only|just|also|itself|we're|you're|are|looking|"
+    r"(?:,?\s\(?(?:here|then|now|therefore|thus|hence|so|to|the|this|that|these|of|for|in|we|you|us|your|our|it|problem|"
+    r"question|exercise|task|part|must|should|shall|will|would|can|could|only|just|simply|also|itself|we're|you're|are|looking|"
     r"get|gets|obtain|find|reach|want|need|wanted|seek|simplest|simplified|form|lowest|terms|cm|meters|metres|degrees|"
     r"[$][A-Za-z](?:\s?[-+*/]?\s?[A-Za-z]){0,4}[$]|[A-Za-z](?:\s?[-+*]\s?[A-Za-z])*|"
     r"radians|dollars|cents|units|percent|asked|have|has|after|all|being|simplifying|simplification|finally|both|given|"
     r"which|as|a|an|decimal|fraction|number|original|whole)\)?,?){0,8}"
 )
 _VERB = (
-    r"(?:\s?[*_]{0,2}\s?(?:\b(?:is|are|was|be|being|equals?|becomes|reads?|reading)\b|:|=|→|⇒|-+>|\\to\b|\\rightarrow\b)"
+    r"(?:[\x22']?\s?[*_]{0,2}\s?(?:\b(?:is|are|was|be|being|equals?|becomes|reads?|reading|match)\b|:|=|≈|→|⇒|-+>|\\to\b|\\rightarrow\b)"
     r"|\s(?:comes?|came|works?|worked|turns?|turned|ends?)\s(?:out|up)\b"
     r"|\s(?:amounts|evaluates|simplifies|reduces|boils\sdown|leads|comes?)\s(?=to\b)|\s-{1,2}\s)"
 )
@@ -38,16 +38,16 @@ _FILLER = (
     r"alternative|[A-Za-z]\s?=)[\s:*_]{1,3}){0,5}"
 )
 _ENGLISH = rf"""
-    \b(?:{_NOUN}|(?:number|value|quantity|total|amount)\s(?:(?:that\s|which\s)?(?:we|you)\s?(?:are|'re)\slooking\sfor)){_BETWEEN}{_VERB}[\s:*_=]{{0,9}}{_FILLER}
+    \b(?:{_NOUN}|(?:number|value|quantity|total|amount)\s(?:(?:that\s|which\s)?(?:we|you)\s?(?:(?:are|'re)\s(?:looking\sfor|after)|want|need|seek))){_BETWEEN}{_VERB}[\s:*_=]{{0,9}}{_FILLER}
     |\b{_ANSWER}(?:\sof|\s?[>\])])[\s:*_]{{1,9}}{_FILLER}
     |\bans\.\s{{0,3}}
-    |\b(?:the|our|your|final|correct)\sanswer(?:\s(?=[-$\\(*]{{0,3}}\d)|,\s(?=[-$\\(*]{{0,3}}\d[\d.,/]*[$)*]*(?:[.;!]|\Z)))
+    |\b(?:the|our|your|final|correct)\sanswer(?:\s(?=[-$\\(*]{{0,3}}\d)|,\s(?=[-$\\(*]{{0,3}}\d[\d.,/]*[$)*]*(?:(?<=,)\s|[.;!]|\Z)))
     |^[\s#*_>]{{0,9}}(?:the\s)?(?:final\s|correct\s)?answers?[\s*_:]{{0,9}}\n[\s*_]{{0,9}}
     |\b(?:comes?|came|coming|works?|worked|working)\sout\s(?:to|at|as|being)\b\s(?:be\s)?{_FILLER}
     |\bend(?:s|ed|ing)?\sup\s(?:with|at|as|being)\s{_FILLER}
     |\b(?:the|our|your|grand|whole)\stotal\scomes\sto\s{_FILLER}
     |^[\s*_#]{{0,5}}(?:final\s)?answers?\s?(?=\([-$]{{0,2}}[\d\\][^()\n]{{0,40}}\))
-    |\b(?:correct|right|best|remaining|only\svalid|only\spossible|matching)\s(?:option|choice|letter|alternative){_BETWEEN}
+    |\b(?:correct|right|best|remaining|only\svalid|only\spossible|matching)\s(?:answer\s)?(?:option|choice|letter|alternative){_BETWEEN}
        {_VERB}[\s:*_=]{{0,9}}{_FILLER}
     |<answer>\s{{0,9}}|\#{{4}}\s{{0,9}}
 """
@@ -104,14 +104,14 @@ CHOICE = re.compile(
     |(?<![A-Za-z])[*_]{{0,2}}\(?([A-J])\)?(?=[*_]{{0,2}}(?:\sis|\smust\sbe)\s(?:the\s)?(?:correct|right|best)\s
       (?:option|choice|answer|one|letter|alternative)\b)
     |\b(?i:choose|pick|select|mark|circle|go\swith|matche?s|fits|corresponds\sto|leaves(?:\sonly)?|leads\sto|points\sto|
-      gives|is|are\sleft\swith|left\swith|therefore|so|hence)\s(?:the\s)?(?i:option|choice|answer|letter|alternative)\s
+      gives|is|are\sleft\swith|left\swith|therefore|so|hence)\s(?:the\s)?(?i:answer\s(?=option|choice))?(?i:option|choice|answer|letter|alternative)\s
       {_LETTER}{_NO_SECOND}(?!\}}?\s(?:is|can't|cannot|fails|as\sa|correct|right|true|wrong)\b)
     |\b(?:[Ii]t|[Tt]his|[Tt]hat)\s(?:must|has\sto|can\sonly|should)\sbe\s(?:the\s)?(?:(?i:option|choice|answer|letter)\s)?
       {_LETTER}{_NO_SECOND}(?!\}}?(?:\s[a-z]|-))
     |\b[Tt]he\s(?:choice|option|letter)\s(?:is|must\sbe)\s{_LETTER}{_NO_SECOND}
     |\b(?i:so|thus|therefore|hence),?\s(?:it's|it\sis|that's|that\sis|this\sis|we\s(?:pick|choose|select))\s{_LETTER}{_NO_SECOND}
       (?=\}}?[\s*_$"']{{0,3}}(?:[.,;!]|\Z|\b(?:since|because|as|for)\b))
-    |(?:^|[.!:;]\s)[*_]{{0,2}}\(?([A-J])\)?(?=[*_]{{0,2}}\sis\scorrect\b)
+    |(?:^|[.!:;]\s)[*_]{{0,2}}\(?([A-J])\)?(?=[*_]{{0,2}}\sis\scorrect\b(?!\s(?:only|if|when|unless)\b))
     |(?<![A-Za-z(])[*_]{{0,2}}\(?([A-J])\)(?=[*_]{{0,2}}(?:\sis|\smust\sbe)\s(?:the\s)?(?:one|right|correct|answer|true)\b)
     |\b(?i:choose|pick|select|mark|circle|go\swith)\s(?:\(([A-J])\)|[*_]{{0,2}}([A-J])[*_]{{0,2}}(?=\s?(?:[.;!]|\Z))){_NO_SECOND}
     |\b(?i:thus|so|hence|therefore),?\s{_LETTER}(?=[*_$]{{0,3}}\sis\s(?:the\s)?(?:correct|right|best)\b)

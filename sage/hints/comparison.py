@@ -50,10 +50,13 @@ class Comparison:
     def _otherwise(self, candidate: str) -> bool:
         """Whether an announced value is the answer in other letters: x = 3, y = -1 for (3,-1), five centimetres."""
         candidate = candidate.strip()
-        if self._number is not None or not self._has_form or self._slow_left <= 0 or not re.search(r"\d", candidate):
+        if self._number is not None or not self._has_form or self._slow_left <= 0 or len(candidate) > self._longest:
+            return False
+        latex = as_latex(candidate)
+        if not re.search(r"\d", latex):
             return False
         self._slow_left -= 1
-        return len(candidate) <= self._longest and self._verifier.same_answer(as_latex(candidate), self._answer)
+        return self._verifier.same_answer(latex, self._answer)
 
     def mention(self, candidate: str, said: bool) -> bool:
         """Whether a candidate that nothing announces states the answer; ``said``: of something, that it is so."""

@@ -21,7 +21,7 @@ _COMPOSITE = re.compile(
     rf"(?:(?<!\d)\d+\s?)?\\[dtc]?frac\s?{_PART}\s?{_PART}"
     rf"|(?<!\d)(?:(?:\d+ )?(?:{_DIGITS})\s?/\s?(?:{_DIGITS})"
     rf"|(?:{_DIGITS})\s?(?:\\?%|(?:\\times|\\cdot|[*×·x])\s?10(?:\^\{{?-?\d+\}}?|[⁻⁰¹²³⁴-⁹]+)|[eE][+-]?\d{{1,3}}(?!\d)))"
-    rf"|(?<!\d)\d+(?:\.\d+)? (?:thousand|million|billion)\b"
+    rf"|(?<!\d)\d+(?:\.\d+)? (?:thousand|million|billion)\b|(?<!\d)\d+(?: times)? (?:the )?square root of \d+"
     rf"|(?<!\d)\d*[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
 )
 _NUMBER = re.compile(_DIGITS)
@@ -50,6 +50,7 @@ _WORD = re.compile(
 _LAST_WORD = re.compile(r"([A-Za-z]{1,40})\W{0,3}\Z")
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?!times)[A-Za-z]{2,}")
 _CONDITION = re.compile(r"\b(?:with|where|such that|for which|whose|satisfying|if|when)\b.*=", re.DOTALL)
+_NAME_IN_FRONT = re.compile(r"(?<![A-Za-z])[A-Za-z]\s?=\s{0,3}\Z")
 _MINUS = re.compile(r"-\s?\Z")
 # What makes more of a number than itself: an operation, a root or variable as a factor, a ratio, "2 or more".
 _GOES_ON = re.compile(
@@ -90,6 +91,8 @@ def values_after(hint: str, position: int) -> Iterator[Span]:
     for pattern in (_CLAUSE_END, _SENTENCE_END):
         end = pattern.search(window)
         part = window[: end.start() if end else len(window)].rstrip(" .*_")
+        if "=" in part and (name := _NAME_IN_FRONT.search(hint, max(0, position - 6), position)):  # x = 3, y = -1
+            yield name.start(), position + len(part)
         if not _CONDITION.search(part, 0, part.rfind("=") + 1):
             yield position, position + len(part)
         if "=" in part and not _PROSE.search(part, 0, part.rindex("=")):
