@@ -38,22 +38,23 @@ _LEVEL_KEY = re.compile(
 _LEVEL_MEMBERS = ("level", "hint_level", "strength", "tier", "number", "id")
 _TEXT_MEMBERS = ("hint", "text", "content", "value", "description", "message")
 _HEADING = re.compile(
-    rf"""^[ \t>]{{0,8}}(?:[-+•][ \t]{{1,3}}|\d{{1,2}}[.)][ \t]{{1,3}})?\#{{0,6}}[ \t]{{0,3}}[*_`"'“‘\[(<]{{0,4}}
+    rf"""^[ \t>]{{0,8}}(?:(?:[^\w\s]\ufe0f?|\d{{1,2}}[.)])[ \t]{{1,3}})?\#{{0,6}}[ \t]{{0,3}}[*_`"'“‘\[(<]{{0,4}}
     (?P<key>(?:{_NOUN}[ \t_.:\#="-]{{0,3}}){{1,3}}{_NUMBER}级?(?:[ _]hint|提示)?(?:[ ]?\([^)\n]{{0,60}}\))?
        |{_NUMBER}[ _](?:level[ _])?hint)
-    [*_`"'”’\])>]{{0,4}}(?:[ \t]{{0,3}}(?:[=-]>|[:=\uff1a]|[-–—.](?=[ \t]))[ \t]{{0,3}}[*_]{{0,3}}
-       |(?=[ \t]{{0,3}}(?:\n|\Z))|(?<=>))""",
+    [*_`"'”’\])>]{{0,4}}(?:[ \t]{{0,3}}(?:[=-]>|[:=\uff1a→⇒]|[-–—.](?=[ \t]))[ \t]{{0,3}}[*_]{{0,3}}
+       |(?=[ \t]{{0,3}}(?:\n|\Z))|(?<=[>\]])|(?<=\*\*)(?=[ \t])|(?<=\d\)))""",
     re.MULTILINE | re.IGNORECASE | re.VERBOSE,
 )
 _ITEM = re.compile(r"^[ \t]{0,3}[*_]{0,2}(\d)[.)][*_]{0,2}[ \t]{1,3}", re.MULTILINE)
 _OTHER = re.compile(
-    rf"(?:^|[\s\"'“”{{,.])((?:level|hint)[ _]?{_NUMBER})(?:[\"'“”]\s{{0,3}}[:\uff1a]|[:\uff1a]\s{{0,3}}[\"'“”]|:\s)",
+    rf"(?:^|[\s\"'“”{{,.<])((?:level|hint)[ _=]?[\"']?{_NUMBER})"
+    rf"(?:[\"']?>|[\"'“”]\s{{0,3}}[:\uff1a]|[:\uff1a]\s{{0,3}}[\"'“”]|:\s)",
     re.IGNORECASE,
 )
 _OBJECT = re.compile(r"\{\s{0,9}[\"']?\w")
 _BLOCK_MARK = re.compile(r"[|>][-+]?\d?[ \t]{0,9}\n")
-_RULE = re.compile(r"\n[ \t]{0,9}(?:[-*_] ?){3,40}\Z")
-_CLOSING_TAG = re.compile(r"</[\w ]{1,20}>\Z")
+_RULE = re.compile(r"\n[ \t]{0,9}(?:[-*_] ?){3,40}\Z|\A[ \t]{0,9}(?:[-*_] ?){3,40}\n")
+_CLOSING_TAG = re.compile(r"(?:</[\w ]{1,20}>\s{0,9}){1,3}\Z")
 
 
 def parse_hints(text: str, levels: Sequence[int], *, cut: bool = False) -> dict[int, str]:
@@ -101,10 +102,12 @@ def parse_hint(text: str, level: int | None = None) -> str:
     sections = dict(_sections(text))
     if level is not None and (len(sections) > 1 or min(sections, default=level) > level):
         return _of_level(sections, level)
+    if text.startswith("<") and level in sections:
+        return _of_level(sections, level)
     if ("{" in text or text.startswith("[")) and (hint := _hint_of_objects(text, level)) is not None:
         return hint
-    text = without_labels(unquoted(text))
-    text = without_labels(unquoted(text))
+    for _ in range(2):
+        text = without_labels(unquoted(_RULE.sub("", text).strip()))
     return "" if level is not None and _holds_other(text, level) else text
 
 
@@ -215,6 +218,7 @@ def _hint_of_objects(text: str, level: int | None) -> str | None:
 
 def _sections(text: str) -> Iterator[tuple[int, str]]:
     """Level and hint of each section that a heading such as ``Level 1:`` or ``level_1:`` begins."""
+    text = text.replace("><", ">\n<")
     headings = [match for match in _HEADING.finditer(text) if _level_of(match["key"]) is not None]
     if headings and _OBJECT.search(text, 0, headings[0].start() + 1):
         return  # an object, however broken

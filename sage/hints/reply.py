@@ -37,11 +37,19 @@ _GREETING = re.compile(
     r"(?:[!.,:]{0,3}[*_]{0,2}\s{0,9}\n|[!.]{1,3}[*_]{0,2}\s)",
     re.IGNORECASE,
 )
+_FAREWELL = re.compile(
+    r"\n\s{0,9}(?:let\sme\sknow|feel\sfree|i\shope\s(?:this|that|it)|hope\s(?:this|that|it)\shelps|would\syou\slike|good\sluck)\b"
+    r"[^\n]{0,160}\s{0,9}\Z",
+    re.IGNORECASE,
+)
 _DECORATION = re.compile(r"[\s*_#>\[\u3010-]{0,12}")
 _BREAK = re.compile(r"[:\uff1a]|\s[-–—]{1,2}\s|(?<=\d)[.)](?=\s)|\](?=\s)|\u3011|\n")
 _MAX_LABEL = 160
 _WORD = re.compile(r"\d+|第[一二三四五]级|提示|[^\W\d_](?:[^\W\d_]|['’])*")
-_NAMES_HINT = _names("hint hints 提示 pista indice indizio hinweis tipp dica подсказка ヒント 힌트")
+_NAMES_HINT = _names(
+    "hint hints 提示 这是提示 以下是提示 提示如下 这是一个提示 这里是提示 "
+    "pista indice indizio hinweis tipp dica подсказка ヒント 힌트"
+)
 _NAMES_LEVEL = _names("level strength tier lvl")
 _NUMBERS = _names("one two three four five first second third i ii iii")
 # A line made of these words only, with "hint" or a level in it, speaks about the hint and is none.
@@ -57,7 +65,8 @@ _LABEL_WORDS = (
         giving away given reveal reveals revealing state states stating not does doesn't doesn’t do show showing strong
         stronger strongest weak weakest short brief small gentle little subtle key idea only main useful guide guiding
         guidance requested asked based provided designed written json format text plain direct step next
-        de du la le el una un uma der die das ein 等级 级别 第一级 第二级 第三级
+        de du la le el una un uma der die das ein mild moderate medium
+        等级 级别 第一级 第二级 第三级 好的 当然
     """)
 )
 
@@ -87,7 +96,8 @@ def own_turn(text: str) -> str:
     position = 0
     while (stop := _STOP.search(text, position)) and not text[: stop.start()].strip():
         position = stop.end()
-    return with_braces(_TOKEN.sub("", text[position : stop.start() if stop else len(text)]).lstrip("\ufeff"))
+    said = _TOKEN.sub("", text[position : stop.start() if stop else len(text)]).lstrip("\ufeff")
+    return with_braces(_FAREWELL.sub("", said))
 
 
 def with_braces(text: str) -> str:
@@ -139,7 +149,9 @@ def without_fences(text: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """The text without quotes that are around all of it."""
+    """The text without quotes that are around all of it, or marks of quotation before each line."""
+    if re.match(r"(?!>[ \t]?[-\d$])>", text) and all(line.startswith(">") for line in text.split("\n")):
+        text = re.sub(r"^>[ \t]?", "", text, flags=re.MULTILINE).strip()
     closing = _QUOTES.get(text[:1])
     if closing and len(text) > 1 and text.endswith(closing) and not {text[0], closing} & set(text[1:-1]):
         return text[1:-1].strip()
@@ -164,7 +176,8 @@ def _without_label(text: str) -> str:
     for match in _BREAK.finditer(text, begin, begin + _MAX_LABEL):
         if _is_label(text[begin : match.start()]):
             open_marks = text[:begin].count("*") - text[begin : match.start()].count("*")
-            return re.sub(rf"\A\s*\*{{0,{max(0, open_marks)}}}", "", text[match.end() :]).strip()
+            dash = r"(?:\s{0,3}[-–—:]{1,2}\s)?" if match.group() in ".)]" else ""
+            return re.sub(rf"\A\s*\*{{0,{max(0, open_marks)}}}{dash}", "", text[match.end() :]).strip()
         if match.group() == "\n":
             break
     return "" if len(text) <= _MAX_LABEL and _is_label(text[begin:]) else text
