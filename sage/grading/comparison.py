@@ -62,7 +62,7 @@ def _capitals(answer: str) -> str | None:
 
 def _closed_up(text: str) -> str:
     """Text without the blanks, braces and quotes that change nothing: who writes 45,135 may mean 45, 135."""
-    text = re.sub(r"(?<=[\^_])\{(\w+)\}(?!\d)", r"\1", text)
+    text = re.sub(r"(?<=_)\{(\w+)\}(?!\d)|(?<=\^)\{(\d+|\w)\}(?!\d)", r"\1\2", text)
     return re.sub(r"(?<!\d) | (?!\d)", "", text.replace('"', ""))
 
 
@@ -205,7 +205,7 @@ class _Comparison:
             return False
         if any("\\mathbb" in side.name for side in (left, right)):  # all integers n at least 3
             over = [side.name.rpartition("}")[2] for side in (left, right)]
-            return over[0] == over[1] in _INDICES and self._unordered(left.spans, right.spans, self._spans)
+            return over[0] == over[1] in set("ijklmnpq") and self._unordered(left.spans, right.spans, self._spans)
         if left.name != right.name and any(map(_is_to_solve, (left, right))):
             plain = all(not side.name or is_simple(side.name) or _is_to_solve(side) for side in (left, right))
             same_variable = len(letters(left.name) | letters(right.name)) == 1
@@ -314,7 +314,6 @@ class _Comparison:
         return self._mathematics(left, right) if self._mathematics else None
 
 
-_INDICES = frozenset("ijklmnpq")
 _NO_SOLUTION = re.compile("no (?:real )?solution(?: exist)?")
 _CHOSEN = re.compile(r"C\(([^(),]+),([^(),]+)\)")
 _OF_A_FUNCTION = re.compile(r"[A-J]\(\d+\)")
@@ -323,8 +322,10 @@ _BASED = re.compile(r"[+-]?\d[\w.]*_\d+|[A-F][\dA-F]*_\d\d+")
 
 
 def _alone(kind: Kind) -> Kind:
-    """The element of a set of one."""
-    return kind.items[0] if isinstance(kind, Listing) and not kind.ordered and len(kind.items) == 1 else kind
+    """The element of a set of one that is no member of another."""
+    if isinstance(kind, Listing) and not (kind.ordered or kind.remark) and len(kind.items) == 1:
+        return kind.items[0]
+    return kind
 
 
 def _emptiness(kind: Kind) -> bool:

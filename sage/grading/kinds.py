@@ -134,6 +134,9 @@ def parse(text: str, depth: int = 0) -> Kind:
             return limited
         if any(sign in match[2] for sign in INEQUALITIES) and _bounds_a_letter_of(match[1], match[2], depth):
             return Limited(parse(match[1].strip(), depth + 1), parse(match[2], depth + 1), True)
+    groups, between = cut(text, {'"or"', ";"})
+    if between and all(group.count("=") > 1 and len(cut(group, {",", '"and"'})[0]) > 1 for group in groups):
+        return Listing(tuple(parse(group.strip(", "), depth + 1) for group in groups), ordered=False)
     pieces, connectors = cut(text, LISTING)
     pieces = [piece for piece in pieces if piece]
     if len(pieces) < 2:
@@ -305,7 +308,8 @@ def _bracketed(text: str, found: tuple[str, str, str] | None, depth: int) -> Kin
             return Value(r"\emptyset")
         if inside == r"\emptyset":
             return Value(text)
-        return Listing(_flat([parse(item, depth + 1) for item in items if item], text), ordered=False)
+        members = _flat([parse(item, depth + 1) for item in items if item], text)
+        return Listing(tuple(map(_as_set, members)), ordered=False)
     rows = [enclosed(item) for item in items] if opening + closing == "[]" and len(items) > 1 else [None]
     if all(row and row[0] + row[2] == "[]" for row in rows):  # [[1,2],[3,4]]
         return Matrix(tuple(tuple(parse(cell, depth + 1) for cell in elements(row[1])) for row in rows if row))
@@ -314,6 +318,13 @@ def _bracketed(text: str, found: tuple[str, str, str] | None, depth: int) -> Kin
     if len(items) == 1:
         return parse(inside, depth + 1) if opening == "(" else Value(text)
     return Listing(tuple(parse(item, depth + 1) for item in items), ordered=True)
+
+
+def _as_set(kind: Kind) -> Kind:
+    """A member of a set, marked where it is a set of one, which is not its own element there."""
+    if isinstance(kind, Listing) and not kind.ordered and len(kind.items) == 1:
+        return replace(kind, remark=frozenset(("set",)))
+    return kind
 
 
 def _equation(text: str, depth: int) -> Kind:

@@ -87,7 +87,7 @@ def _with_capitals(expression: str, *sides: str) -> str:
 
 
 _DERIVATIVE = r"\\frac ?\{(?:d|\\partial)(?:\^\d)? ?\w*\}\{(?:d|\\partial) ?\w(?:\^\d)?\}"
-_MISREAD = re.compile(rf"\\ldots|(?<![A-Za-z\\])I\([^()]*\)|{_DERIVATIVE}|\\(?:gcd|lcm) ?\([^()]*[A-Za-z][^()]*\)")
+_MISREAD = re.compile(rf"\\ldots|!!|(?<![A-Za-z\\])I\([^()]*\)|{_DERIVATIVE}|\\(?:gcd|lcm) ?\([^()]*[A-Za-z][^()]*\)")
 """What math-verify does not see, or takes for a constant."""
 
 

@@ -29,7 +29,7 @@ _OTHER_BRACE = re.compile(r"[^{\uff5b]{0,2000}?(\\\{|\uff5b)(?=\s{0,9}[\"'\u201c
 _TOKEN = re.compile(r"<[|｜][A-Za-z_▁]{3,40}[|｜]>|<s>|<bos>|<pad>|<unk>|\[/?INST\]")
 
 _FENCE_LINE = re.compile(r"^[ \t]*```[^\n`]*$\n?", re.MULTILINE)
-_TAGGED = re.compile(r"<(hint|answer|output|response)(?:[ _][^<>\n]{0,40})?>(.*)</\1>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<(hint|answer|output|response)(?:[ _][^<>\n]{0,40})?>", re.IGNORECASE)
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "\u300c": "\u300d"}
 _GREETING = re.compile(
     r"[\s*_]{0,4}(?:sure(?:\sthing)?|certainly|of\scourse|okay|ok|absolutely|alright|gladly|no\sproblem|got\sit|"
@@ -139,8 +139,13 @@ def plain_answer(text: str) -> str:
     if thoughts := _THOUGHTS_LINE.search(text):
         text = text[: thoughts.start()]
     text = _FENCE_LINE.sub("", text).strip().removesuffix("```").strip()
-    tagged = _TAGGED.search(text)
-    return tagged.group(2).strip() if tagged else text
+    tried: set[str] = set()
+    for tag in _TAG.finditer(text):
+        closing = f"</{tag[1].lower()}>"
+        if closing not in tried and (end := text.lower().rfind(closing, tag.end())) >= 0:
+            return text[tag.end() : end].strip()
+        tried.add(closing)
+    return text
 
 
 def without_fences(text: str) -> str:

@@ -208,6 +208,7 @@ def test_any_text_is_read_without_error(text: str) -> None:
         "# " + " " * 2000,
         "\\t" + "a" * 100,
         "</think>",
+        "<hint level=1>",
         "<think>",
         "```\n",
         '"a',
