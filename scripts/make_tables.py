@@ -19,6 +19,7 @@ from sage.report.tables.cells import Table, groups, unfit
 from sage.report.tables.collect import Results, read_results
 from sage.report.tables.plot import Figure, write_figure
 from sage.report.tables.render import missing_notes, write_table
+from sage.support.arguments import named_path
 from sage.support.files import why_no_folder
 
 
@@ -69,8 +70,8 @@ def make(args: argparse.Namespace) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="tree RESULTS/<model>/<method>/")
-    parser.add_argument("--out", type=Path, default=Path("tables"))
+    parser.add_argument("--results", type=named_path, default=Path("results"), help="tree RESULTS/<model>/<method>/")
+    parser.add_argument("--out", type=named_path, default=Path("tables"))
     parser.add_argument("--model", nargs="+", action="extend", help="only these models")
     args = parser.parse_args()
     try:

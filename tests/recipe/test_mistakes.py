@@ -12,6 +12,11 @@ from tests.recipe.launching import changed, composed
 
 MISTAKES = [
     ("actor_rollout_ref.actor.ppo_mini_batch_size=48", "must divide data.train_batch_size=128; both count prompts"),
+    ("sage.solved_threshold=2", "is more than the reward of a correct answer"),
+    (
+        "actor_rollout_ref.rollout.max_num_batched_tokens=1",
+        r"max_num_batched_tokens=1 must be at least actor_rollout_ref.rollout.max_num_seqs=\d+",
+    ),
     ("actor_rollout_ref.rollout.n=1", "a group needs at least 2 rollouts"),
     ("data.max_prompt_length=1024", "raise data.max_prompt_length or lower sage.hint_max_tokens"),
     ("data.train_files=nowhere.parquet", "nowhere.parquet does not exist; give the path of the training file"),
@@ -74,6 +79,12 @@ def test_a_validation_file_is_damaged_in_a_column_that_is_not_checked(data, tmp_
     (tmp_path / "val.parquet").write_bytes(whole[: start + 20] + b"\xff" * 8 + whole[start + 28 :])
     with pytest.raises(ValueError, match=r"data.val_files: .*val.parquet is damaged"):
         check_run(changed(data, f"data.val_files={tmp_path}/val.parquet"))
+
+
+@pytest.mark.parametrize("key", ["default_local_dir", "rollout_data_dir", "validation_data_dir"])
+def test_a_folder_that_a_file_has_the_name_of(key, data):
+    said = check_machine(changed(data, f"trainer.{key}={data}/test.parquet"), {"RAY_ADDRESS": "auto"})
+    assert f"trainer.{key}={data}/test.parquet cannot be a folder: a file has that name" in said
 
 
 def test_a_reward_function_that_exits(data, tmp_path):

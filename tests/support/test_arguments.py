@@ -43,6 +43,7 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path):
         ("scripts/reproduce_claims.py --json FOLDER", "--json: .* is a folder: name a file in it"),
         ("scripts/report.py FOLDER --out FOLDER/metrics.jsonl", "the name must end in .html"),
         ("scripts/report.py FOLDER --out FOLDER/r.html --data nowhere.parquet", "--data nowhere.parquet: no such file"),
+        ("scripts/make_tables.py --out=", "--out: the name is empty"),
         ("scripts/simulate.py --lengths 1e308 1 1e308", "must be from 1 to"),
         ("scripts/simulate.py --slots 99999999999999999999", "at most 9 digits"),
         (

@@ -60,9 +60,9 @@ def _loggers(run: Run, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _folder(run: Run, environ: Mapping[str, str]) -> Iterator[str]:
-    folder = run["trainer.default_local_dir"]
-    if why := why_no_folder(Path(folder)):
-        yield f"trainer.default_local_dir={folder} cannot be a folder: {why}"
+    for key in ("trainer.default_local_dir", "trainer.rollout_data_dir", "trainer.validation_data_dir"):
+        if (folder := run[key]) and (why := why_no_folder(Path(folder))):
+            yield f"{key}={folder} cannot be a folder: {why}"
 
 
 def _hints(run: Run, environ: Mapping[str, str]) -> Iterator[str]:

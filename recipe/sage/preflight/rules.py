@@ -209,6 +209,11 @@ RULES = (
     # Groups and hints
     Rule("rollout.n", lambda r: r["rollout.n"] > 1, ": a group needs at least 2 rollouts (paper: 8)"),
     Rule(
+        "sage.solved_threshold",
+        lambda r: r["reward.custom_reward_function.path"] != "pkg://recipe.sage.reward" or r.sage.solved_threshold <= 1,
+        "is more than the reward of a correct answer, so no group would be solved: set it to at most 1",
+    ),
+    Rule(
         "sage.hint_max_tokens",
         lambda r: not r.sage.uses_hints or r.sage.hint_max_tokens < r["data.max_prompt_length"],
         "leaves no room for the problem in <data.max_prompt_length>: raise data.max_prompt_length or lower "
@@ -324,6 +329,11 @@ RULES = (
         "make them a multiple of the ranks",
     ),
     # Lengths
+    Rule(
+        "rollout.max_num_batched_tokens",
+        lambda r: r["rollout.max_num_batched_tokens"] >= r["rollout.max_num_seqs"],
+        "must be at least <rollout.max_num_seqs>: vLLM takes a token of each sequence in a step",
+    ),
     Rule(
         "rollout.max_model_len",
         lambda r: not r["rollout.max_model_len"] or r["rollout.max_model_len"] >= r.longest,
