@@ -17,6 +17,7 @@ from typing import Any
 from sage.evaluation.choices import ELSE_RIGHT, LETTERS, RIGHT, Options, as_text, parsed
 from sage.grading.responses import last_boxed
 from sage.hints.prompts import Message
+from sage.support.values import why_damaged
 
 IDS = ("prompt_id", "problem_id", "unique_id", "question_id", "record id", "id", "index", "idx", "uuid", "qid")
 QUESTIONS = ("problem", "question", "question_stem", "problem_statement", "query", "prompt")
@@ -162,12 +163,17 @@ def read_problem(row: Row, options: Options | None, letter: str | None) -> Probl
     messages = read_messages(row)
     question = messages[-1]["content"] if messages else _question(row, options)
     answer = letter or read_answer(row)
+    found = row.find(ANSWERS)
     number = row.problem_id() or str(row.number)
     try:
         json.dumps([number, question, answer, messages], ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = f"U+{ord(error.object[error.start]):04X}"
         raise ValueError(f"{row.where}: {half} is half a character, which no tokenizer takes; mend the text") from None
+    if damaged := why_damaged(
+        f"{answer}\n{found[1] if found and not letter else ''}"
+    ):  # in questions of AIME 2025 as it was released, which stay as they are
+        raise ValueError(f"{row.where}: {damaged}")
     found = row.find(["reference_response"])
     response = found[1] if found and isinstance(found[1], str) else None
     return Problem(number, question, answer, len(options.texts) if options else 0, messages, response, row.number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -51,6 +52,21 @@ def one_of(names: Iterable[str]) -> str:
     """Names with "or" before the last."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
+
+
+_TAKEN = re.compile(
+    r"[\x07\x08\x0b\x0c](?=[a-z])|\t(?=(?:ext|imes|heta|frac|riangle)\b)|\r(?=(?:ight|ho)\b)|\n(?=abla\b)"
+)
+"""A control character that a single backslash has become, and the rest of the command."""
+
+
+def why_damaged(text: str) -> str | None:
+    r"""What to say of LaTeX that was written into JSON with single backslashes, so that ``\frac`` is a form feed."""
+    found = _TAKEN.search(text)
+    return found and (
+        f"the control character U+{ord(found[0]):04X} before {text[found.end() : found.end() + 8]!r}, which a LaTeX "
+        "command becomes where JSON is written with single backslashes: double them"
+    )
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -135,6 +135,13 @@ def test_a_file_that_is_no_data_is_refused_in_one_sentence(tmp_path, capsys, nam
 BROKEN = {
     "half a character": (r'{"problem": "a \ud835", "answer": "1"}', "U+D835"),
     "half a character as id": (r'{"prompt_id": "\udfff", "problem": "a", "answer": "1"}', "U+DFFF"),
+    "LaTeX with single backslashes": (
+        r'{"problem": "What is \frac{1}{2}?", "answer": "1"}',
+        "U+000C before 'rac{1}{2'",
+    ),
+    "a box with a single backslash": (r'{"problem": "a", "solution": "\boxed{1}"}', "U+0008 before 'oxed{1}'"),
+    "an answer with a single backslash": (r'{"problem": "a", "answer": "\frac{1}{2}"}', "U+000C before 'rac{1}{2'"),
+    "a product with a single backslash": (r'{"problem": "2 \times 3", "answer": "6"}', "U+0009 before 'imes 3'"),
     "not JSON": ('{"problem": ', "not JSON"),
     "no object": ("[1, 2]", "a JSON list"),
     "a long number": ('{"problem": "a", "answer": 1%s}' % ("0" * 5000), "cannot be read"),

@@ -102,6 +102,7 @@ def test_chat_messages_to_train_on_do_not_hide_a_question_in_a_column_of_its_own
         ({"problem": "p"}, "row 1: 'answer' is missing"),
         ({"problem": "p", "answer": ["1", "2"]}, "row 1: 'answer' must be"),
         ({"problem": "p", "answer": float("nan")}, "row 1: 'answer' must be"),
+        ({"problem": "p", "answer": "\frac{1}{2}"}, r"row 1: the control character U\+000C before 'rac"),
         ({"problem": "p", "answer": "$ $"}, "row 1: 'answer' is empty"),
         ({"problem": "p", "options": ["x", "y"], "answer": "C"}, "row 1: 'answer' must be the letter"),
         ({"problem": "p", "options": ["x", "y"], "answer": "A", "answer_index": 1}, "name different options"),

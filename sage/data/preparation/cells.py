@@ -9,6 +9,7 @@ from typing import Any
 
 from sage.evaluation.choices import parsed
 from sage.evaluation.problems import looks_like_messages
+from sage.support.values import why_damaged
 
 MISSING = object()
 """Stands for a column that a row does not have; None is an empty cell."""
@@ -179,11 +180,14 @@ def plain_text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"{kind_of(value)} where a text is expected")
     try:
-        text = str(value).strip(_BLANK)
+        text = str(value)
     except ValueError as error:  # an integer of thousands of digits
         raise ValueError("a number of more digits than Python prints where a text is expected") from error
     if half := _HALF.search(text):
         raise ValueError(f"half a character (the lone surrogate U+{ord(half.group()):04X}) in a text")
+    if damaged := why_damaged(text):
+        raise ValueError(damaged)
+    text = text.strip(_BLANK)
     return "" if text.casefold() in _NULLS else text
 
 
