@@ -345,19 +345,6 @@ def test_options_that_the_problem_has_already_are_not_repeated(tmp_path):
     assert table(tmp_path, tmp_path / "in.jsonl")[0][0]["problem"] == row["problem"]
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_what_a_problem_is_about_is_part_of_it_and_pictures_are_listed(tmp_path, suffix):
-    row = {"question": "How many?", "Body": "Sam has 2.", "solution": r"\boxed{2}", "images": []}
-    rows, file = [row, {**row, "question": "How many in all?", "images": ["a.png"]}], tmp_path / f"in.{suffix}"
-    if suffix == "jsonl":
-        file.write_text("\n".join(map(json.dumps, rows)))
-    else:
-        pq.write_table(pa.Table.from_pylist(rows), file)
-    kept, dropped = table(tmp_path, file)
-    assert [row["problem"] for row in kept] == ["Sam has 2.\n\nHow many?"]
-    assert [(row["reason"], "'images'" in row["details"]) for row in dropped] == [("unreadable", True)]
-
-
 def test_blanks_and_brackets_without_end_take_no_time(tmp_path):
     rows = [
         {"problem": "a", "solution": "so\n####" + " " * 60_000, "answer": None},
