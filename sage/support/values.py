@@ -55,7 +55,8 @@ def one_of(names: Iterable[str]) -> str:
 
 
 _TAKEN = re.compile(
-    r"[\x07\x08\x0b\x0c](?=[a-z])|\t(?=(?:ext|imes|heta|frac|riangle)\b)|\r(?=(?:ight|ho)\b)|\n(?=abla\b)"
+    r"[\x07\x08\x0b](?=[a-z])|\x0c(?=rac|orall|box|lat\b)|\n(?=abla\b)|\r(?=(?:ight|ho)\b)"
+    r"|\t(?=(?:imes|heta|riangle)\b|(?:ext|frac) ?[{\d])"
 )
 """A control character that a single backslash has become, and the rest of the command."""
 

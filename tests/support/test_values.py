@@ -1,12 +1,13 @@
 """What a value may be, in words, and the sentences for values that are not."""
 
+import json
 from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Gt, Lt
 
 from sage.config import SageConfig
-from sage.support.values import Count, PartOfOne, Share, closest, wanted, why_not
+from sage.support.values import Count, PartOfOne, Share, closest, wanted, why_damaged, why_not
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,13 @@ def test_every_fault_of_a_configuration_is_said_at_once():
         "sage.schedule is missing; see",
     ):
         assert any(line.startswith(sentence) for line in text.splitlines()), sentence
+
+
+@pytest.mark.parametrize("name", ["frac{1}{2}", "tfrac{1}{2}", "text{m}", "times 3", "boxed{1}", "right)", "nabla f"])
+def test_a_command_whose_backslash_was_taken_is_seen(name):
+    assert why_damaged(json.loads(rf'"2 \{name}"')) and not why_damaged(rf"2 \{name}")
+
+
+@pytest.mark.parametrize("text", ["\text = 1", "\tfrac = 3", "page 1\fpage 2", "one\ntwo", "a\r\nb", "a\tb"])
+def test_blanks_of_text_and_code_are_no_damage(text):
+    assert why_damaged(text) is None
