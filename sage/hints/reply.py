@@ -30,6 +30,7 @@ _TOKEN = re.compile(r"<[|｜][A-Za-z_▁]{3,40}[|｜]>|<s>|<bos>|<pad>|<unk>|\[/
 
 _FENCE_LINE = re.compile(r"^[ \t]*```[^\n`]*$\n?", re.MULTILINE)
 _TAG = re.compile(r"<(hint|answer|output|response)(?:[ _][^<>\n]{0,40})?>", re.IGNORECASE)
+_CLOSING_TAG = re.compile(r"</(hint|answer|output|response)>", re.IGNORECASE)
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "\u300c": "\u300d"}
 _GREETING = re.compile(
     r"[\s*_]{0,4}(?:sure(?:\sthing)?|certainly|of\scourse|okay|ok|absolutely|alright|gladly|no\sproblem|got\sit|"
@@ -139,12 +140,10 @@ def plain_answer(text: str) -> str:
     if thoughts := _THOUGHTS_LINE.search(text):
         text = text[: thoughts.start()]
     text = _FENCE_LINE.sub("", text).strip().removesuffix("```").strip()
-    tried: set[str] = set()
+    closing = {tag[1].lower(): tag.start() for tag in _CLOSING_TAG.finditer(text)}  # the last one of each name
     for tag in _TAG.finditer(text):
-        closing = f"</{tag[1].lower()}>"
-        if closing not in tried and (end := text.lower().rfind(closing, tag.end())) >= 0:
+        if (end := closing.get(tag[1].lower(), -1)) >= tag.end():
             return text[tag.end() : end].strip()
-        tried.add(closing)
     return text
 
 

@@ -269,6 +269,7 @@ def test_a_usual_hint_takes_well_under_a_millisecond() -> None:
         ("---\n**Level 2 Hint (moderate):** try it\n---", "try it"),
         ("try it\n\nLet me know if you need another hint!", "try it"),
         ("Let me know n: it is odd.", "Let me know n: it is odd."),
+        ("<hint>In İzmir, try it</HINT>", "In İzmir, try it"),  # İ is two characters in lower case
         ('{"hint": "cut', ""),
         ('{"a": "x", "b": "y"}', ""),
         ("<think>never closed", ""),
