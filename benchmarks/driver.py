@@ -30,7 +30,7 @@ from sage.method.records import Group, HintRequest, RequestOutcome, Rollout, Vis
 from sage.method.schedule import SCHEDULES, Plan, Schedule
 from sage.method.state import StateStore, VisitHistory
 from sage.support.arguments import at_least, output_file
-from sage.support.files import write_text
+from sage.support.files import write_json
 
 PROMPTS = 65_536
 SIZES = ((128, 8), (1024, 16))
@@ -160,7 +160,7 @@ def main() -> None:
         cells = "   ".join(f"{k} {v:.2f}" for k, v in row.items()) if isinstance(row, dict) else row
         print(f"{name:45} {cells}")
     if args.json:
-        write_text(args.json, json.dumps(result, indent=1) + "\n")
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from sage.method.schedule import Sage
 from sage.method.state import HISTORY_FILE, LATEST_FILE, StateStore
 from sage.report.history import read_history
 from sage.support.arguments import at_least, output_file
-from sage.support.files import write_text
+from sage.support.files import write_json
 from sage.toy.embedded.build_data import build
 
 FAULT_STEP = 1
@@ -281,7 +281,7 @@ def keep(path: Path, outcome: Outcome) -> None:
     """Write an outcome into the file, in the place of an earlier one of the same fault."""
     kept = json.loads(path.read_text()) if path.exists() else []
     kept = [old for old in kept if old["fault"] != outcome.fault] + [asdict(outcome)]
-    write_text(path, json.dumps(kept, indent=1) + "\n")
+    write_json(path, kept)
 
 
 def row(outcome: Outcome) -> str:

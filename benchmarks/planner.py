@@ -25,7 +25,7 @@ from sage.planning.hours import GPUS, Gpu, Habits, Hours, estimate_hours
 from sage.report.history import read_history
 from sage.report.tables.collect import read_metrics
 from sage.support.arguments import at_least, output_file
-from sage.support.files import write_text
+from sage.support.files import write_json
 from sage.toy.embedded.build_data import TEST, TRAIN, build
 from sage.toy.embedded.comparison import markdown
 from sage.toy.embedded.series import shell
@@ -149,7 +149,7 @@ def main() -> None:
         rows["SmolLM2-135M, one core"] = compared(small / "sage", overrides, core)
     print(table(rows))
     if args.json:
-        write_text(args.json, json.dumps(rows, indent=1) + "\n")
+        write_json(args.json, rows)
 
 
 if __name__ == "__main__":

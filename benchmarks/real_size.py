@@ -27,7 +27,7 @@ from sage.data.preparation.rows import SCHEMA, Record, training_row
 from sage.planning.budget import KNOWN_SHAPES
 from sage.report.tables.collect import read_metrics
 from sage.support.arguments import at_least, output_file, share
-from sage.support.files import write_text
+from sage.support.files import write_json
 from sage.support.rows import write_parquet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -162,7 +162,7 @@ def main() -> None:
         print(f"{method:16} {result['steps']} steps  s/step: {times}  GiB: {result['memory_gib']}", flush=True)
         if args.json:
             report = {"model": args.model, "overrides": overrides, "success": args.success, "runs": results}
-            write_text(args.json, json.dumps(report, indent=1) + "\n")
+            write_json(args.json, report)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,12 @@ benchmarks/results/learning_rate.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 
 from sage.method.methods import METHODS
 from sage.support.arguments import at_least, output_file, positive
-from sage.support.files import write_text
+from sage.support.files import write_json
 from sage.toy.embedded import store
 from sage.toy.embedded.comparison import compare, costs_table, scores_table
 from sage.toy.embedded.series import WORK, make_missing, name_missing, records
@@ -51,7 +50,7 @@ def main() -> int:
     print(scores_table(rows), costs_table(rows), sep="\n\n")
     name_missing(args.task, dict.fromkeys(args.methods, args.seeds), rate)
     if args.json:
-        write_text(args.json, json.dumps(rows, indent=1) + "\n")
+        write_json(args.json, rows)
     return int(failed)
 
 

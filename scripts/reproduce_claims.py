@@ -14,7 +14,6 @@ supported if one is on the other side, and else inconclusive. If stopped, only t
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sage.support.arguments import output_file
-from sage.support.files import write_text
+from sage.support.files import write_json
 from sage.toy.claims.claims import wanted_seeds
 from sage.toy.claims.page import Judged, claims_table, gate_file, gate_table, judge, pages
 from sage.toy.embedded.series import WORK, make_missing, name_missing, shell
@@ -99,7 +98,7 @@ def main() -> int:
             print(f"\nC10 by hint level, {task}:\n\n{gate_table(found.gate)}")
         name_missing(task, wanted_seeds())
     if args.json:
-        write_text(args.json, json.dumps({t: as_json(j) for t, j in judged.items()}, indent=1) + "\n")
+        write_json(args.json, {t: as_json(j) for t, j in judged.items()})
     return int(failed)
 
 

@@ -163,17 +163,12 @@ def read_problem(row: Row, options: Options | None, letter: str | None) -> Probl
     messages = read_messages(row)
     question = messages[-1]["content"] if messages else _question(row, options)
     answer = letter or read_answer(row)
-    found = row.find(ANSWERS)
     number = row.problem_id() or str(row.number)
     try:
         json.dumps([number, question, answer, messages], ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = f"U+{ord(error.object[error.start]):04X}"
         raise ValueError(f"{row.where}: {half} is half a character, which no tokenizer takes; mend the text") from None
-    if damaged := why_damaged(
-        f"{answer}\n{found[1] if found and not letter else ''}"
-    ):  # in questions of AIME 2025 as it was released, which stay as they are
-        raise ValueError(f"{row.where}: {damaged}")
     found = row.find(["reference_response"])
     response = found[1] if found and isinstance(found[1], str) else None
     return Problem(number, question, answer, len(options.texts) if options else 0, messages, response, row.number)
@@ -235,16 +230,23 @@ def read_answer(row: Row) -> str:
         ValueError: there is none.
     """
     if reward := row.find(["reward_model"]):
-        return _ground_truth(row, *reward)
+        return _undamaged(row, _ground_truth(row, *reward))
     if given := row.given(*ANSWERS):
         return _answer(row, given[0])
     for name in row.given(*SOLUTIONS):
         if answer := marked_answer(row.text(name)):
-            return answer
+            return _undamaged(row, answer)
     raise ValueError(
         rf"{row.where}: 'answer' is missing, and no 'solution' ends in \boxed{{}} or ####; "
         f"it has {', '.join(row.values)}"
     )
+
+
+def _undamaged(row: Row, answer: str) -> str:
+    """The answer; questions stay as they are, since those of AIME 2025 were released with damage."""
+    if damaged := why_damaged(answer):
+        raise ValueError(f"{row.where}: {damaged}")
+    return answer
 
 
 def right_cells(row: Row) -> dict[str, Any]:
@@ -282,6 +284,7 @@ def _answer(row: Row, name: str) -> str:
     if text is None:
         what = str(value) if isinstance(value, float) else type(value).__name__
         raise ValueError(f"{row.where}: {key!r} must be a text or a number, not {what}")
+    _undamaged(row, str(value))  # as_text takes blanks away, and with them a form feed
     if isinstance(value, str) and ("####" in text or r"\boxed" in text):
         text = marked_answer(text) or text
     # Dollars wrap the answer, or each of several; \$ is money. Minerva has one answer in Python.

@@ -10,20 +10,15 @@ from fractions import Fraction
 from functools import lru_cache
 
 from sage.grading.unicode import to_latex
-from sage.grading.words import quote, quote_all, say, scale, subscript
+from sage.grading.words import names, quote, quote_all, say, scale, subscript
 
-
-def _names(text: str) -> list[str]:
-    return text.split()
-
-
-_DROPPED = _names("""
+_DROPPED = names("""
     left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle
     scriptstyle limits nolimits tiny small normalsize large Large LARGE huge Huge bf bfseries it itshape rm sf tt
     sl em mathstrut strut checkmark blacksquare qed boldmath centering noindent nonumber notag protect mathopen
     mathclose mathbin mathrel mathord relax therefore
 """)
-_SPACES = _names("""
+_SPACES = names("""
     quad qquad thinspace medspace thickspace enspace enskip space nobreakspace newline par hfill
 """)
 _SYNONYMS = {
@@ -51,13 +46,13 @@ _REPLACED = (
     }
 )  # fmt: skip
 _WRAPPERS = frozenset(
-    _names("""
+    names("""
     boxed fbox framebox mathbf boldsymbol bm mathit mathsf mathtt mathnormal underline bold pmb bbox vec uline
     ensuremath smash textcolor colorbox color
     """)
 )
 _TEXTS = frozenset(
-    _names("""
+    names("""
     text textbf textit textrm textsf texttt textnormal textup textsc textsl textmd emph mbox hbox mathrm
     operatorname
     """)
@@ -109,7 +104,7 @@ _RATE = re.compile(
 )
 _SCALED_UNIT = re.compile(r"(?<=\d)\s?([kMm](?:W|J|V|A|N|Pa|eV))(?=[\s.]*\Z)")
 _ABBREVIATED = re.compile(
-    r"\b((?i:sq|cu|ft|in|yd|mi|lb|oz|hr|min|sec|approx|mr|mrs|ms|dr|st|rs|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec))\.(?=[\s}]|\Z)"
+    rf"\b((?i:sq|cu|ft|in|yd|mi|lb|oz|hr|min|sec|approx|mr|mrs|ms|dr|st|rs|{_SHORT_MONTHS}))\.(?=[\s}}]|\Z)"
 )
 _CHOOSE = [
     (re.compile(r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),

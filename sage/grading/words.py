@@ -10,7 +10,8 @@ from collections import Counter
 from functools import lru_cache
 
 
-def _words(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """Names that are written with blanks between them."""
     return text.split()
 
 
@@ -50,14 +51,14 @@ _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _POWERS_BEHIND = {"squared": 2, "cubed": 3}
 UNIT_LETTERS = "ACFJKLNTVWghlmst"
 _FUNCTIONS = frozenset(
-    _words(
+    names(
         "sin cos tan cot sec csc cis arcsin arccos arctan sinh cosh tanh log ln lg exp lcm gcd sqrt mod det deg "
         "re im var cov sgn arg"
     )
 )
 _UNITS_LIKE_FUNCTIONS = frozenset(("sec", "deg"))
 _SHORT = frozenset(name for name in (*_NAMES, *_COMPOUND, *_POWERS) if 1 < len(name) < 4) | frozenset(
-    _words(
+    names(
         "is are was has and or if not the to of for all any no yes odd per lbs yds hrs yrs kgs by at its it both "
         "bag cat dog car cup "
         "men man boy pen egg max red tan top up an usd dne row one two six ten"
@@ -65,7 +66,7 @@ _SHORT = frozenset(name for name in (*_NAMES, *_COMPOUND, *_POWERS) if 1 < len(n
 )
 """Words of two and three letters; other such runs of letters are products of variables."""
 _SILENT = frozenset(
-    _words(
+    names(
         "a an the about approximately approx roughly around exactly only just total altogether long "
         "wide tall high deep "
         "old away each of on at answer ans result final correct"
@@ -73,7 +74,7 @@ _SILENT = frozenset(
 )
 """Words that say nothing beside a value."""
 BINDING = frozenset(
-    _words(
+    names(
         "not no never none except without least most more less fewer greater below above under over "
         "between nor neither "
         "january february march april may june july august september october november december "
@@ -87,13 +88,13 @@ _ARTICLES = frozenset(("a", "an", "the"))
 _CARDINALS = {
     name: value
     for value, name in enumerate(
-        _words(
+        names(
             "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
             "fifteen sixteen seventeen "
             "eighteen nineteen twenty"
         )
     )
-} | dict(zip(_words("thirty forty fifty sixty seventy eighty ninety"), range(30, 100, 10), strict=True))
+} | dict(zip(names("thirty forty fifty sixty seventy eighty ninety"), range(30, 100, 10), strict=True))
 _LARGE = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _PHRASES = {
     "less than or equal to": r"\le ", "greater than or equal to": r"\ge ", "no more than": r"\le ",
@@ -333,13 +334,13 @@ def spoken(words: str) -> tuple[str, ...]:
 _IDLE = frozenset(
     map(
         singular,
-        _words(
+        names(
             "it is be they are on this number solution triangle function series sequence integral limit graph system "
             "win"
         ),
     )
 )
-_NOT_ALONE = frozenset(_words("no not none neither"))
+_NOT_ALONE = frozenset(names("no not none neither"))
 """Words that another one changes: *no* is not *no solution*."""
 
 
