@@ -1,7 +1,10 @@
 """When a run is given up, and what is said then; the processes themselves are in tests/e2e/test_faults.py."""
 
 import errno
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -113,3 +116,26 @@ def test_a_part_is_dead_unless_it_was_told_to_end(cause, words, monkeypatch):
     monkeypatch.setattr(watch, "last_error", lambda pid: "")
     found = watch.dead_part()
     assert found is None if words is None else "RewardLoopWorker (process 7) has died: " + words in found
+
+
+def test_rays_head_ends_before_the_node_so_that_it_cannot_report_it_as_lost(tmp_path):
+    """Else Ray's core ended the driver with status 1 instead of 75: seen once when a rollout worker was killed."""
+    shell = shutil.which("bash")
+    (tmp_path / "gcs_server").symlink_to(shell)
+    node = f"trap 'pgrep -P $PPID gcs_server > {tmp_path}/heads; exit' TERM; echo; while :; do sleep 0.05; done"
+    code = f"""
+import subprocess
+from recipe.sage.watch import end_children
+started = [
+    subprocess.Popen(command, stdout=subprocess.PIPE)
+    for command in (
+        [{shell!r}, "-c", {node!r}],
+        [{str(tmp_path / "gcs_server")!r}, "-c", "trap 'sleep 1; exit' TERM; echo; while :; do sleep 0.05; done"],
+    )
+]
+for process in started:
+    process.stdout.readline()
+end_children()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert (tmp_path / "heads").read_text() == "", "the head still ran when the node was told to end"
