@@ -53,6 +53,32 @@ def test_other_training_prompts_are_refused_or_announced(folder):
     assert "OTHER training prompts" in check_resume(run(folder, "resume_path", f"{folder}/global_step_4"), ["c"])
 
 
+def kept(folder, **values):
+    """Let the checkpoint's run have had these values, with __ for a dot."""
+    config = OmegaConf.create(json.loads((folder / SETUP_FILE).read_text())["config"])
+    for key, value in values.items():
+        OmegaConf.update(config, key.replace("__", "."), value)
+    setup = {"prompts": data_digest(["a", "b"]), "config": OmegaConf.to_container(config)}
+    (folder / SETUP_FILE).write_text(json.dumps(setup))
+
+
+def test_another_length_or_rate_is_announced(folder):
+    kept(folder, data__max_response_length=8192, actor_rollout_ref__rollout__n=8, sage__max_level=3)
+    config = run(folder)
+    config.data = {"max_response_length": 2048}
+    said = check_resume(config, ["a", "b"])
+    assert "global_step_4, from here on with data.max_response_length=2048, which was 8192" in said
+    assert "rollout.n=4, which was 8" in said and "max_level" not in said
+
+
+def test_another_lora_rank_cannot_be_loaded(folder):
+    kept(folder, actor_rollout_ref__model__lora_rank=0)
+    config = run(folder)
+    config.actor_rollout_ref.model.lora_rank = 32
+    with pytest.raises(ValueError, match=r"global_step_4 cannot be resumed .*lora_rank=32, which was 0: set"):
+        check_resume(config, ["a", "b"])
+
+
 @pytest.mark.parametrize(
     "mode, path, message",
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,17 @@ METHOD = (
     "actor_rollout_ref.actor.policy_loss.loss_mode",
 )
 """Keys in which methods differ."""
+SAID = (
+    "data.max_prompt_length",
+    "data.max_response_length",
+    "data.train_batch_size",
+    "actor_rollout_ref.rollout.n",
+    "actor_rollout_ref.rollout.temperature",
+    "actor_rollout_ref.actor.optim.lr",
+    "sage.hint_source",
+    "sage.max_level",
+)
+"""Other keys that change what is learnt: a run may resume with another value, but not in silence."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +167,9 @@ def check_resume(config: DictConfig, prompt_ids: Collection[str]) -> str:
     """Where the run begins, in words.
 
     Raises:
-        ValueError: the checkpoint is not there or not whole, or the run would resume with other training prompts or
-            another method than it has been trained with, whose levels and visits would mix with theirs in the state.
+        ValueError: the checkpoint is not there, not whole or of another LoRA rank, or the run would resume with other
+            training prompts or another method than it has been trained with, whose levels and visits would mix with
+            theirs in the state.
     """
     checkpoint = checkpoint_to_resume(config)
     if checkpoint is None:
@@ -166,8 +178,16 @@ def check_resume(config: DictConfig, prompt_ids: Collection[str]) -> str:
         raise ValueError(f"{checkpoint} cannot be resumed from: {why}")
     file = checkpoint.parent / SETUP_FILE
     setup: _Setup = read_json(_Setup, file, "restore the file, or remove it") if file.is_file() else _Setup()
+    for change in _other_values(config, setup, ("actor_rollout_ref.model.lora_rank",)):
+        raise ValueError(
+            f"{checkpoint} cannot be resumed from with {change}: set it as it was, or trainer.default_local_dir "
+            "(OUTPUT_DIR) to a new folder"
+        )
     words = f"  start  resumes from {checkpoint}"
-    changes = list(_changes(config, setup, data_digest(prompt_ids)))
+    words += "".join(f", from here on with {change}" for change in _other_values(config, setup, SAID))
+    changes = list(_other_values(config, setup, METHOD))
+    if setup.prompts not in (None, data_digest(prompt_ids)):
+        changes.insert(0, "OTHER training prompts (data.train_files)")
     if not changes:
         return words + ("" if setup.prompts else " (on which prompts it was trained is not known)")
     if config.trainer.resume_mode == "resume_path":
@@ -179,12 +199,10 @@ def check_resume(config: DictConfig, prompt_ids: Collection[str]) -> str:
     )
 
 
-def _changes(config: DictConfig, setup: _Setup, prompts: str) -> Iterator[str]:
-    """In what a run is another one than that of the checkpoint."""
-    if setup.prompts not in (None, prompts):
-        yield "OTHER training prompts (data.train_files)"
+def _other_values(config: DictConfig, setup: _Setup, keys: Iterable[str]) -> Iterator[str]:
+    """The keys whose values the checkpoint's run had otherwise, in words."""
     kept = OmegaConf.create(setup.config)
-    for key in METHOD:
+    for key in keys:
         was, now = OmegaConf.select(kept, key), OmegaConf.select(config, key)
         # of a path only the file: that of a schedule is kept as an absolute one
         if was is not None and was != now and Path(str(was)).name != Path(str(now)).name:
